@@ -1,0 +1,139 @@
+"""The command line: ``asr-sweep run | report | list``, the same as ``python -m bench run | report | list``.
+
+Commands import what they need when they run, so that ``--help`` answers at once and the driver of a sweep never
+imports torch.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import BenchError
+
+_FAILED = 1
+_WRONG_REQUEST = 2
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+_RUN_HELP = """\
+run takes Hydra's grammar:
+  asr-sweep run                                                one trial of the defaults
+  asr-sweep run data=manifest data.path=recordings.csv         one trial over your recordings
+  asr-sweep run -m decode.chunk_length_s=10,20,30              a study: every combination
+  asr-sweep run experiment=chunk_stride                        a study by preset
+  asr-sweep run --cfg job                                      show every setting
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: The command line without the program's name; null reads ``sys.argv``.
+
+    Returns:
+        Exit status: 0 when all went well, 1 when runs are without a result, 2 for a wrong request, 130 after Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if argv[:1] == ["run"]:  # Hydra parses what follows
+            return _run(argv[1:])
+        options = _parser().parse_args(argv)
+        return int(options.command(options))
+    except BenchError as error:
+        print(f"asr-sweep: {error}", file=sys.stderr)
+        return _WRONG_REQUEST
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="asr-sweep",
+        description="Benchmarks and hyperparameter sweeps for speech recognition.",
+        epilog=_RUN_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands.add_parser("run", help="run one trial, or a study with -m or experiment=PRESET")
+    report = commands.add_parser("report", help="write a study's report: index.html, summary.md and figures")
+    report.add_argument("study", help="name of a study under results/, or the path of its folder")
+    report.set_defaults(command=_report)
+    listing = commands.add_parser("list", help="list the studies there are")
+    listing.set_defaults(command=_list)
+    for command in (report, listing):
+        command.add_argument("--results", default="results", help="folder that holds the studies (default: %(default)s)")
+    report.add_argument("--reports", default="reports", help="folder to write reports to (default: %(default)s)")
+    return parser
+
+
+def _run(arguments: list[str]) -> int:
+    from rich.console import Console
+
+    from bench.progress import Progress
+    from bench.search.compose import compose
+    from bench.sweep import run_study
+
+    study = compose(arguments)
+    if study is None:
+        return 0
+    command = shlex.join(["asr-sweep", "run", *arguments])
+    console = Console()
+    with Progress(console) as progress:
+        result = run_study(study, command, progress)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    if result.interrupted:
+        say(f"stopped with {result.unfinished} of {result.planned} runs to go; to go on: {command}")
+        return _INTERRUPTED
+    say(f"results: {result.study_dir}")
+    if study.space:
+        from bench.report import build
+
+        say(f"report: {build(result.study_dir, Path(study.config.results.reports)) / 'index.html'}")
+    if result.unfinished:
+        say(f"{result.unfinished} of {result.planned} runs have no result; to try them again: {command}")
+        return _FAILED
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from bench.report import build
+
+    named = Path(options.study)
+    study_dir = named if (named / "study.yaml").exists() else Path(options.results) / options.study
+    print(build(study_dir, Path(options.reports)) / "index.html")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench import metrics, store
+
+    studies = store.list_studies(Path(options.results))
+    if not studies:
+        print(f"no studies under {options.results}; make one with: asr-sweep run experiment=demo")
+        return 0
+    table = Table("study", "runs", "ok", "lowest WER", "highest RTFx", "last run")
+    for study_dir in studies:
+        runs = store.load_runs(study_dir)
+        table.add_row(
+            escape(study_dir.name),
+            str(len(runs)),
+            str((runs["status"] == "ok").sum()),
+            metrics.WER.show(runs["wer"].min()),
+            metrics.RTFX.show(runs["rtfx"].max()),
+            str(runs["started_at"].max())[:16] if len(runs) else "–",
+        )
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

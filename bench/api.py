@@ -1,0 +1,52 @@
+"""What the command line does, as functions."""
+
+import shlex
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from bench.errors import ConfigError
+from bench.progress import Progress
+from bench.search.compose import compose
+from bench.store import load_runs
+from bench.sweep import run_study
+
+
+def run(*arguments: str) -> pd.DataFrame:
+    """Run a trial or a study, as ``asr-sweep run`` does with the same arguments; what is done already is not repeated.
+
+    Args:
+        arguments: Overrides in Hydra's grammar, ``"-m"`` among them to sweep:
+            ``run("-m", "study=mine", "decode.chunk_length_s=10,20")``.
+
+    Returns:
+        All runs of the study, a row each, as :func:`bench.load_runs` loads them.
+
+    Raises:
+        BenchError: The request is wrong; the message says how to mend it.
+        KeyboardInterrupt: The study was interrupted; what it had finished is kept.
+    """
+    study = compose(arguments)
+    if study is None:
+        raise ConfigError("these arguments only ask Hydra for information; leave out --help, --info and --cfg")
+    with Progress(Console()) as progress:
+        result = run_study(study, shlex.join(["asr-sweep", "run", *arguments]), progress)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return load_runs(result.study_dir)
+
+
+def write_report(study_dir: str | Path, reports_root: str | Path = "reports") -> Path:
+    """Write a study's report, as ``asr-sweep report`` does.
+
+    Returns:
+        The report's folder, with ``index.html``, ``summary.md`` and the figures.
+
+    Raises:
+        StoreError: There is no such study.
+    """
+    # Drawing takes seconds to import, which a notebook that only runs studies should not pay.
+    from bench.report import build
+
+    return build(Path(study_dir), Path(reports_root))

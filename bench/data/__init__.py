@@ -1,0 +1,1 @@
+"""Data: manifests become utterances, recordings become samples."""

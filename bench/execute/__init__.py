@@ -1,0 +1,1 @@
+"""Execution: a run in a process of its own, watched from outside."""

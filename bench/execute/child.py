@@ -1,0 +1,107 @@
+"""What happens inside a run's own process."""
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import connection, parent_process
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.records import Job, Status, TrialOutcome
+
+
+@dataclass(frozen=True)
+class PhaseBegan:
+    """Told by the child: a phase began at ``at_s`` on the machine's monotonic clock."""
+
+    phase: str
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Told by the child: how its run ended.
+
+    Attributes:
+        retryable: Whether the same run might well end otherwise another time.
+    """
+
+    status: Status
+    reason: str | None = None
+    retryable: bool = False
+    outcome: TrialOutcome | None = None
+    traceback: str | None = None
+
+
+def main(job: Job, sender: connection.Connection, log: Path) -> None:
+    """Execute a run, tell the driver what happens, and leave nothing behind.
+
+    Args:
+        job: The run.
+        sender: Takes :class:`PhaseBegan` and at last one :class:`Ending`.
+        log: File that standard output and error go to, so that no library writes over the progress line.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    _end_with_driver()
+    _write_output_to(log)
+
+    def mark(phase: str) -> None:
+        sender.send(PhaseBegan(phase, time.monotonic()))
+
+    sender.send(_execute(job, mark))
+    sender.close()
+
+
+def imported() -> None:
+    """Do nothing, in a process that has everything imported; tells that the process server is ready."""
+
+
+def _execute(job: Job, mark: Callable[[str], None]) -> Ending:
+    try:
+        from bench.trial import run
+
+        return Ending(Status.ok, outcome=run(job, mark))
+    except BenchError as error:
+        return Ending(Status.error, str(error), retryable=False)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if _is_out_of_memory(error):
+            return Ending(Status.oom, reason, traceback=traceback.format_exc())
+        return Ending(Status.error, reason, retryable=True, traceback=traceback.format_exc())
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell whether Python, torch's device allocator, or torch's CPU allocator ran out of memory."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def _end_with_driver() -> None:
+    """End this process as soon as the driver is gone, however it went: a killed driver can clean up nothing."""
+    driver = parent_process()
+    assert driver is not None
+
+    def watch() -> None:
+        connection.wait([driver.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-driver", daemon=True).start()
+
+
+def _write_output_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+    faulthandler.enable(file=2)

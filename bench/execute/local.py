@@ -1,0 +1,197 @@
+"""Runs on this machine, one at a time, each in a child of a process server that has the libraries imported."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from multiprocessing import connection
+from pathlib import Path
+
+from bench.execute import child
+from bench.measure import memory
+from bench.measure.gpu import GpuProbe, open_probe
+from bench.measure.timeline import ProcessSampler
+from bench.records import Environment, Job, RunResult, Sample, Status
+
+# Importing transformers alone leaves two seconds a run for the model family's own modules.
+_PRELOAD = [
+    "bench.trial",
+    "bench.inference.seq2seq",
+    "transformers.models.whisper.modeling_whisper",
+    "transformers.models.whisper.generation_whisper",
+]
+
+
+class LocalExecutor:
+    """Executes runs in processes forked from a server that never touches a device.
+
+    A process a run makes peak memory the run's own, lets an out-of-memory kill take down a run and not the study, and
+    starts CUDA clean; the server makes it cost a fork instead of seconds of imports. Where a platform has no
+    fork server, each run is a fresh interpreter.
+
+    Args:
+        log_dir: Folder for what runs print; an empty log is removed.
+        environment: Stored with every run.
+    """
+
+    def __init__(self, log_dir: Path, environment: Environment) -> None:
+        self._log_dir = log_dir
+        self._environment = environment
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        self._context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            self._context.set_forkserver_preload(_PRELOAD)
+
+    def warm_up(self) -> None:
+        """Wait until the process server has imported everything, so that the first run does not pay for it."""
+        process = self._context.Process(target=child.imported)
+        # The server inherits the mask: Ctrl-C is the driver's to handle, and would break off the server's imports.
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+        try:
+            with _without_main():
+                process.start()
+        finally:
+            if masked is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+        process.join()
+
+    def execute(self, job: Job) -> RunResult:
+        """Execute a run and watch it until its process is gone.
+
+        Whatever happens in the process becomes a status; only what happens to the driver itself is raised, after the
+        run's process has been ended.
+        """
+        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        oom_kills = memory.oom_kills()
+        log = self._log_dir / f"{job.run_id}.{job.attempt}.log"
+        receiver, sender = self._context.Pipe(duplex=False)
+        started_s = time.monotonic()
+        process = self._context.Process(target=child.main, args=(job, sender, log), daemon=True)
+        with _without_main():
+            process.start()
+        sender.close()
+        watch = _Watch(process, receiver, open_probe(job.config.device), started_s, job)
+        try:
+            ending = watch.until_gone() or _explain_death(process.exitcode, oom_kills, log)
+        finally:
+            _end(process)
+        wall_s = time.monotonic() - started_s
+        if log.exists() and not log.stat().st_size:
+            log.unlink()
+        return RunResult(
+            job=job,
+            status=ending.status,
+            status_reason=ending.reason,
+            retryable=ending.retryable,
+            started_at=started_at,
+            wall_s=wall_s,
+            outcome=ending.outcome,
+            timeline=tuple(watch.samples),
+            environment=self._environment,
+            traceback=ending.traceback,
+        )
+
+
+class _Watch:
+    """Samples a run's process at a steady rate and listens to it, until it is gone or out of time."""
+
+    def __init__(
+        self,
+        process: multiprocessing.process.BaseProcess,
+        receiver: connection.Connection,
+        gpu: GpuProbe | None,
+        started_s: float,
+        job: Job,
+    ) -> None:
+        self._process = process
+        self._receiver: connection.Connection | None = receiver
+        self._started_s = started_s
+        self._limit_s = job.config.executor.timeout_s
+        self._period_s = 1 / job.config.measure.sample_hz
+        self._sampler = ProcessSampler(process.pid or 0, gpu)
+        self._phase = "start"
+        self._ending: child.Ending | None = None
+        self.samples: list[Sample] = []
+
+    def until_gone(self) -> child.Ending | None:
+        """Watch; returns how the run ended, or null where its process died without a word."""
+        next_sample_s = self._started_s
+        while True:
+            now_s = time.monotonic()
+            if self._limit_s is not None and now_s - self._started_s > self._limit_s:
+                return self._out_of_time()
+            if now_s >= next_sample_s:
+                self._sample(now_s)
+                next_sample_s += self._period_s * (1 + (now_s - next_sample_s) // self._period_s)
+            sources = [self._process.sentinel, *([self._receiver] if self._receiver else [])]
+            ready = connection.wait(sources, timeout=self._wait_s(next_sample_s))
+            if self._receiver in ready:
+                self._listen()
+            elif self._process.sentinel in ready:
+                return self._ending
+
+    def _wait_s(self, next_sample_s: float) -> float:
+        until_s = next_sample_s
+        if self._limit_s is not None:
+            until_s = min(until_s, self._started_s + self._limit_s)
+        return max(0.0, until_s - time.monotonic())
+
+    def _sample(self, now_s: float) -> None:
+        sample = self._sampler.sample(now_s - self._started_s, self._phase)
+        if sample is not None:
+            self.samples.append(sample)
+
+    def _listen(self) -> None:
+        assert self._receiver is not None
+        try:
+            message = self._receiver.recv()
+        except EOFError:
+            self._receiver = None
+            return
+        if isinstance(message, child.PhaseBegan):
+            self._phase = message.phase
+        else:
+            self._ending = message
+
+    def _out_of_time(self) -> child.Ending:
+        reason = f"still in phase {self._phase!r} after executor.timeout_s={self._limit_s:g}; raise it or ask for less"
+        return child.Ending(Status.timeout, reason, retryable=True)
+
+
+def _explain_death(exitcode: int | None, oom_kills_before: int | None, log: Path) -> child.Ending:
+    """Say why a process died without a word; out of memory only where the kernel says that it killed for it."""
+    oom_kills = memory.oom_kills()
+    if exitcode == -signal.SIGKILL and oom_kills is not None and oom_kills > (oom_kills_before or 0):
+        return child.Ending(Status.oom, "killed by the kernel for want of memory; use a smaller batch or model")
+    if exitcode is not None and exitcode < 0:
+        how = f"was killed by signal {-exitcode} ({signal.Signals(-exitcode).name})"
+    else:
+        how = f"ended by itself with exit code {exitcode}"
+    return child.Ending(Status.error, f"the run's process {how}; its output is in {log.name}", retryable=True)
+
+
+def _end(process: multiprocessing.process.BaseProcess) -> None:
+    """Make sure that a process is gone."""
+    if process.is_alive():
+        process.kill()
+    process.join()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the driver's main module while a process starts.
+
+    multiprocessing would import it again in every child: seconds for a notebook or script that imports torch, and an
+    endless recursion for a script without ``if __name__ == "__main__"``. A run needs nothing from it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,70 @@
+"""A deterministic engine without a model, for tests of the sweep, for dry runs, and for measuring the harness itself.
+
+It hears two words a second, always the same word, in the part of a window that is not stride. Its ``model.name`` picks
+what else it does, so that faults can be swept like any setting.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+
+from bench.errors import ModelError
+from bench.measure.clock import PhaseClock
+from bench.records import Samples, Window
+
+WORD = "word"
+WORDS_PER_S = 2
+_RATE_HZ = 16_000
+
+_BEHAVIOURS = {
+    "fake/ok": "nothing else",
+    "fake/slow": "takes 0.2 s for every batch",
+    "fake/error": "raises an unexpected error",
+    "fake/oom": "runs out of memory",
+    "fake/exit": "ends its process",
+    "fake/hang": "never returns",
+}
+
+
+class FakeEngine:
+    """See the module's docstring.
+
+    Args:
+        name: One of ``fake/ok, fake/slow, fake/error, fake/oom, fake/exit, fake/hang``.
+
+    Raises:
+        ModelError: The name is none of these.
+    """
+
+    rate_hz = _RATE_HZ
+    max_window_s = None
+    align = 1
+
+    def __init__(self, name: str) -> None:
+        if name not in _BEHAVIOURS:
+            raise ModelError(f"model.name={name} is unknown to engine=fake; use one of {', '.join(_BEHAVIOURS)}")
+        self._name = name
+
+    def decode(self, batch: Sequence[Samples], clock: PhaseClock) -> list[int]:
+        """Return the length of each window in samples, after what the name asks for."""
+        with clock.phase("decode"):
+            match self._name:
+                case "fake/slow":
+                    time.sleep(0.2)
+                case "fake/error":
+                    raise RuntimeError("the fake engine was told to fail")
+                case "fake/oom":
+                    raise MemoryError("the fake engine was told to run out of memory")
+                case "fake/exit":
+                    os._exit(3)
+                case "fake/hang":
+                    time.sleep(86_400)
+            return [len(samples) for samples in batch]
+
+    def join(self, emissions: Sequence[int], windows: Sequence[Window]) -> str:
+        """Say the word once for every half second that a window keeps, rounded window by window."""
+        kept_s = [
+            (length - window.left - window.right) / _RATE_HZ
+            for length, window in zip(emissions, windows, strict=True)
+        ]
+        return " ".join([WORD] * sum(round(seconds * WORDS_PER_S) for seconds in kept_s))

@@ -1,0 +1,1 @@
+"""Measurement: time, memory, the GPU, the environment. Nothing here knows about models or settings."""

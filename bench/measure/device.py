@@ -1,0 +1,34 @@
+"""The compute device as seen from the run's own process: waiting for it, and the peaks of torch's allocator."""
+
+from collections.abc import Callable
+
+_MIB = 1024 * 1024
+
+
+def synchronizer(device: str) -> Callable[[], None]:
+    """Return a function that waits until the device has done all it was asked; on the CPU it does nothing."""
+    kind = device.partition(":")[0]
+    if kind == "cpu":
+        return lambda: None
+    import torch
+
+    if kind == "mps":
+        return torch.mps.synchronize
+    return lambda: torch.cuda.synchronize(device)
+
+
+def reset_gpu_peaks(device: str) -> None:
+    """Let torch count the peaks of a CUDA device anew; nothing on other devices."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def gpu_peaks_mib(device: str) -> tuple[float, float] | tuple[None, None]:
+    """Return torch's peaks of live tensors and of memory held, in MiB; nulls unless the device is a CUDA one."""
+    if not device.startswith("cuda"):
+        return None, None
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) / _MIB, torch.cuda.max_memory_reserved(device) / _MIB

@@ -1,0 +1,46 @@
+"""What is measured about a run, as data: label, unit, and which direction is better.
+
+Tables, figures and the progress line read this table, so none of them knows a metric by heart.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the runs table that settings are compared by.
+
+    Attributes:
+        column: Name in the runs table.
+        label: Name for people.
+        unit: Unit of ``column * scale``; empty for a pure number.
+        smaller_is_better: Direction.
+        scale: Factor from the stored value to the shown one (a stored WER of 0.058 is shown as 5.8 %).
+        decimals: Decimals shown.
+    """
+
+    column: str
+    label: str
+    unit: str
+    smaller_is_better: bool
+    scale: float = 1.0
+    decimals: int = 1
+
+    def show(self, value: float | None) -> str:
+        """Format a stored value with its unit; a null or NaN is an en dash."""
+        if value is None or value != value:
+            return "–"
+        return f"{value * self.scale:.{self.decimals}f}{f' {self.unit}' if self.unit else ''}"
+
+    @property
+    def axis(self) -> str:
+        """Axis label: name, unit and direction."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.label}{unit}, {'lower' if self.smaller_is_better else 'higher'} is better"
+
+
+WER = Metric("wer", "WER", "%", smaller_is_better=True, scale=100.0)
+RTFX = Metric("rtfx", "RTFx", "", smaller_is_better=False)
+PEAK_RSS = Metric("peak_rss_mib", "Peak RAM", "MiB", smaller_is_better=True, decimals=0)
+PEAK_GPU = Metric("peak_gpu_reserved_mib", "Peak GPU memory", "MiB", smaller_is_better=True, decimals=0)
+METRICS = (WER, RTFX, PEAK_RSS, PEAK_GPU)

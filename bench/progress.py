@@ -1,0 +1,88 @@
+"""How a study goes, on a terminal: a bar that updates; elsewhere: a line a run."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from bench.metrics import RTFX, WER
+from bench.records import RunResult, Status
+
+
+class Progress:
+    """Shows runs done and failed, the time left, and the lowest error rate so far. A context manager.
+
+    Args:
+        console: Where to write; a bar is drawn only on a terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._total = 0
+        self._done = 0
+        self._failed = 0
+        self._best: tuple[float, str] | None = None
+        self._bar = Bar(
+            TextColumn("[progress.description]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            refresh_per_second=2,  # the bar must not disturb what is measured
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("runs", total=None, note="")
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def planned(self, total: int, done: int, skipped: int) -> None:
+        """Show what is to be done."""
+        self._total, self._done = total, done
+        # Without the runs already done, whose time is unknown, the time left is an extrapolation of this start alone.
+        self._bar.update(self._task, total=total - done)
+        parts = [f"{total} runs", f"{done} done before"]
+        if skipped:
+            parts.append(f"{skipped} impossible points skipped")
+        self._console.print(", ".join(parts), highlight=False)
+
+    def finished(self, result: RunResult, will_retry: bool) -> None:
+        """Show a finished run; one that will be tried again does not count as done."""
+        if not will_retry:
+            self._done += 1
+            self._failed += result.status is not Status.ok
+            self._bar.advance(self._task)
+        settings = (
+            f"{result.job.config.model.name} {result.job.config.device}"
+            f" chunk {result.job.config.decode.chunk_length_s:g} s stride {result.job.config.decode.stride_length_s:g} s"
+        )
+        self._bar.update(self._task, note=self._note(result, settings))
+        line = f"[{self._done}/{self._total}] {result.job.run_id} {settings}: {_said(result)}"
+        if will_retry:
+            line += "; will be tried again"
+        self._console.print(escape(line), highlight=False, soft_wrap=True)
+
+    def _note(self, result: RunResult, settings: str) -> str:
+        if result.outcome is not None and result.outcome.counts.wer is not None:
+            candidate = (result.outcome.counts.wer, settings)
+            self._best = min(self._best, candidate) if self._best else candidate
+        best = f"best {WER.show(self._best[0])} ({self._best[1]})" if self._best else ""
+        failed = f"{self._failed} failed" if self._failed else ""
+        return escape("  ".join(part for part in (failed, best) if part))
+
+
+def _said(result: RunResult) -> str:
+    if result.outcome is None:
+        return f"{result.status}: {result.status_reason}"
+    failed = sum(item.error is not None for item in result.outcome.utterances)
+    unusable = f", {failed} of {len(result.outcome.utterances)} utterances unusable" if failed else ""
+    return f"{WER.label} {WER.show(result.outcome.counts.wer)}, {RTFX.label} {RTFX.show(result.outcome.rtfx)}{unusable}"

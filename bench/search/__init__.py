@@ -1,0 +1,1 @@
+"""The search space: from Hydra's override grammar to the points a study tries."""

