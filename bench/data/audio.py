@@ -49,7 +49,10 @@ def decode_audio(path: Path, rate_hz: int) -> Samples:
         raise AudioError(f"{path} has samples that are not finite numbers; write it anew from its source")
     if native_hz == rate_hz:
         return native
-    return np.asarray(soxr.resample(native, native_hz, rate_hz, quality="VHQ"), dtype=np.float32)
+    samples = np.asarray(soxr.resample(native, native_hz, rate_hz, quality="VHQ"), dtype=np.float32)
+    if not len(samples):
+        raise AudioError(f"{path} is shorter than one sample at {rate_hz} Hz; take it out of the manifest")
+    return samples
 
 
 def _attempt(path: Path, rate_hz: int) -> Samples | AudioError:

@@ -37,7 +37,7 @@ def load_dataset(config: DataConfig) -> DataSet:
         AssetError: The demo recordings cannot be made.
     """
     if config.source is DataSource.demo:
-        manifest = ensure_demo_recordings()
+        manifest = ensure_demo_recordings() / "manifest.csv"
         name = "demo"
     else:
         manifest = Path(config.path or "")

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from bench.errors import DataError
 from bench.records import Utterance
 
 _COLUMNS = "path,text[,speaker,start_s,duration_s]"
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")  # no file name, no UTF-8
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def read_manifest(
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    read = _jsonl_rows if path.suffix in {".jsonl", ".json"} else _csv_rows
+    read = _jsonl_rows if path.suffix.lower() in {".jsonl", ".json"} else _csv_rows
     try:
         yield from read(path)
     except UnicodeDecodeError as error:
@@ -68,7 +70,7 @@ def _rows(path: Path) -> Iterator[_Row]:
 
 def _csv_rows(path: Path) -> Iterator[_Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, strict=True)  # an unclosed quote would swallow the rows after it
         missing = {"path", "text"} - set(reader.fieldnames or ())
         if missing:
             found = ",".join(reader.fieldnames or ()) or "none"
@@ -85,7 +87,7 @@ def _jsonl_rows(path: Path) -> Iterator[_Row]:
             place = f"{path} line {number}"
             try:
                 values = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{place} is not JSON ({error}); give one object a line") from None
             if not isinstance(values, dict):
                 raise DataError(f"{place} is no JSON object; give one object a line, with {_COLUMNS}")
@@ -94,9 +96,12 @@ def _jsonl_rows(path: Path) -> Iterator[_Row]:
 
 def _utterance(row: _Row, root: Path, allow_outside_root: bool, seen: Counter[str]) -> Utterance:
     name = _text(row, "path")
-    if not name:
+    if not name.strip():
         raise DataError(f"{row.place} has no path; name the audio file of every row")
-    path = (root / name).resolve()
+    try:
+        path = (root / name).resolve()
+    except (OSError, RuntimeError) as error:  # up to Python 3.12, a loop of links is a RuntimeError
+        raise DataError(f"{row.place}: {name} cannot be followed ({error}); name the audio file itself") from None
     if not allow_outside_root and not path.is_relative_to(root):
         raise DataError(
             f"{row.place}: {name} leaves the data root {root}; move the file there, name the right data.root, or say"
@@ -107,8 +112,11 @@ def _utterance(row: _Row, root: Path, allow_outside_root: bool, seen: Counter[st
     span = "" if start_s is None else f"@{start_s:g}" + ("" if duration_s is None else f"+{duration_s:g}")
     key = name + span
     seen[key] += 1
+    while seen[key] > 1:  # a file may itself be called "a.wav#2"
+        key = f"{key}#{seen[key]}"
+        seen[key] += 1
     return Utterance(
-        utterance_id=key if seen[key] == 1 else f"{key}#{seen[key]}",
+        utterance_id=key,
         path=path,
         text=_text(row, "text"),
         speaker=_text(row, "speaker") or None,
@@ -123,7 +131,7 @@ def _text(row: _Row, column: str) -> str:
         if column == "text":
             raise DataError(f"{row.place} has no text; give its transcript, or an empty one for silence")
         return ""
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str) or _NOT_TEXT.search(value):
         raise DataError(f"{row.place}: {column} is {value!r:.80}, not text; give a string")
     return value
 
@@ -134,7 +142,7 @@ def _seconds(row: _Row, column: str) -> float | None:
         return None
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     least_ok = seconds >= 0 if column == "start_s" else seconds > 0
     if isinstance(value, bool) or not (math.isfinite(seconds) and least_ok):

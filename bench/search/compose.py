@@ -61,7 +61,7 @@ def compose(arguments: Sequence[str]) -> Composed | None:
     try:
         with _command_line(arguments):
             hydra.main(version_base="1.3", config_path=str(_CONF_DIR), config_name="config")(received.append)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a group set to null or a number
         raise ConfigError(_in_one_line(error)) from error
     for handed in received:
         return handed if isinstance(handed, Composed) else _single(handed)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 
 from bench.errors import ConfigError
 
@@ -66,9 +66,9 @@ def parse_space(
 
 def _as_text(value: Any) -> str:
     """Write a preset's value as an override; YAML reads ``5,10`` as text but ``[5, 10]`` as a list of choices."""
-    if isinstance(value, list):
-        return "choice(" + ",".join(str(item) for item in value) + ")"
-    return str(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(_as_text(item) for item in value) or "choice()"  # choice(...) itself takes no null
+    return "null" if value is None else str(value)
 
 
 def _values(override: Override) -> tuple[Any, ...]:
@@ -77,7 +77,7 @@ def _values(override: Override) -> tuple[Any, ...]:
             f"{override.input_line} has no finite set of values to try;"
             f" list them ({override.key_or_group}=1,2,3) or use range(start,stop,step)"
         )
-    values = tuple(override.sweep_iterator())
+    values = tuple(each.text if isinstance(each, QuotedString) else each for each in override.sweep_iterator())
     if not values:
         raise ConfigError(f"{override.input_line} is empty; give at least one value")
     return values

@@ -1,0 +1,144 @@
+"""What a report says, as text in the shape its templates want; escaping is the templates' business."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from bench.metrics import METRICS, PEAK_GPU, PEAK_RSS, WER
+from bench.records import Status
+from bench.report.frontier import Recommendation, pareto_front, recommend
+from bench.report.labels import clean, describe, name_of, plain, value_of
+from bench.report.tables import Block
+from bench.report.verdict import caveats, costs, headline, not_compared, recommended_rows
+
+_MOST_SKIPPED = 40
+_MOST_TRANSCRIPTS = 20
+_MOST_FAILED_UTTERANCES = 40
+_MOST_CHARACTERS = 1500
+
+
+def content(study: str, found: list[Block], utterances: pd.DataFrame, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather everything a report says in words.
+
+    Args:
+        study: The study's name.
+        found: Its blocks of runs; may be none.
+        utterances: Its utterances.
+        told: The study's own description; any part may be missing.
+    """
+    return {
+        "study": study,
+        "sections": [_section(block, utterances) for block in found],
+        "not_compared": not_compared(found),
+        "failures": _failures(found),
+        "failed_utterances": _failed_utterances(found, utterances),
+        **_description(told),
+    }
+
+
+def _section(block: Block, utterances: pd.DataFrame) -> dict[str, Any]:
+    """Gather what the templates say about one block."""
+    recommendation = recommend(block)
+    memory = [metric for metric in (PEAK_RSS, PEAK_GPU) if block.table[metric.column].notna().any()]
+    comparable = block.table.drop(index=list(recommendation.excluded))
+    front = set(comparable.index[pareto_front(comparable)])
+    trials = [_shown(row) | {"front": trial in front} for trial, row in block.table.iterrows()]
+    return {
+        "title": block.title,
+        "headline": headline(block, recommendation),
+        "costs": costs(block, recommendation),
+        "recommended": [{"role": role} | _shown(row) for role, row in recommended_rows(block, recommendation)],
+        "excluded": [(block.row(trial)["label"], why) for trial, why in recommendation.excluded.items()],
+        "trials": trials,
+        "memory": memory,
+        "caveats": caveats(block),
+        "environment": [
+            (name_of(name), value_of(value, name)) for name, value in _environment(block).items() if value is not None
+        ],
+        "transcripts": _transcripts(block, recommendation, utterances),
+    }
+
+
+def _shown(row: "pd.Series[Any]") -> dict[str, Any]:
+    """Write a row of the settings table as text."""
+    counts = ("substitutions", "deletions", "insertions", "reference_words")
+    texts = {name: _number(row[name], 0) for name in counts}
+    metrics = {metric.column: metric.show(row[metric.column]) for metric in METRICS}
+    seconds = _number(row["inference_s"], 2)
+    runs = f"{row['runs_ok']} of {row['runs']}" if row["runs_ok"] != row["runs"] else f"{row['runs']}"
+    return {"label": row["label"], "status": row["status"], "runs": runs, "inference_s": seconds, **texts, **metrics}
+
+
+def _number(value: float, decimals: int) -> str:
+    return "\N{EN DASH}" if pd.isna(value) else f"{value:.{decimals}f}"
+
+
+def _environment(block: Block) -> dict[str, object]:
+    columns = [column for column in block.runs.columns if column.startswith("env.")]
+    # A run that died reports less than one that ended well.
+    best = block.runs.sort_values("status", key=lambda status: status != Status.ok.value, kind="stable").iloc[0]
+    return {column: plain(best[column]) for column in columns}
+
+
+def _transcripts(block: Block, recommendation: Recommendation, utterances: pd.DataFrame) -> dict[str, Any]:
+    """List reference and hypothesis of the recommended setting, those with the most errors first."""
+    if recommendation.picks is None:
+        return {"rows": [], "left_out": 0}
+    run = block.row(recommendation.picks.most_accurate)["typical_run"]
+    mine = utterances[utterances["run_id"] == run]
+    errors = mine[["substitutions", "deletions", "insertions"]].sum(axis=1, min_count=1)
+    ordered = mine.assign(errors=errors).sort_values(["errors", "utterance_id"], ascending=[False, True])
+    rows = [
+        {
+            "id": row["utterance_id"],
+            "wer": WER.show(row["wer"]),
+            "reference": _shorten(row["reference"]),
+            "hypothesis": _shorten(row["hypothesis"]),
+        }
+        for _, row in ordered.head(_MOST_TRANSCRIPTS).iterrows()
+    ]
+    return {"rows": rows, "left_out": len(ordered) - len(rows)}
+
+
+def _shorten(text: object) -> str:
+    shown = clean(str(plain(text) or ""))
+    return shown if len(shown) <= _MOST_CHARACTERS else shown[:_MOST_CHARACTERS] + " […]"
+
+
+def _failures(found: list[Block]) -> list[tuple[str, str, str, str, str]]:
+    """List trials with runs that did not end well: block, settings, how many runs, status and reason."""
+    return [
+        (block.title, row["label"], f"{row['runs'] - row['runs_ok']} of {row['runs']}", row["status"], row["reason"])
+        for block in found
+        for _, row in block.table[block.table["status"] != Status.ok.value].iterrows()
+    ]
+
+
+def _failed_utterances(found: list[Block], utterances: pd.DataFrame) -> dict[str, Any]:
+    labels = {
+        run: block.row(trial)["label"] for block in found for run, trial in block.runs[["run_id", "trial_id"]].values
+    }
+    failed = utterances.dropna(subset=["error"])
+    rows = [
+        (labels[row["run_id"]], row["utterance_id"], clean(str(row["error"])))
+        for _, row in failed.head(_MOST_FAILED_UTTERANCES).iterrows()
+    ]
+    return {"rows": rows, "left_out": len(failed) - len(rows)}
+
+
+def _description(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather what the study's own description says; any part may be missing."""
+    skipped = told.get("skipped") or []
+    points = [(describe(one.get("settings") or {}), clean(str(one.get("reason", "")))) for one in skipped]
+    space: dict[str, Any] = told.get("space") or {}
+    lists = {name: values if isinstance(values, list) else [values] for name, values in space.items()}
+    environment = {f"env.{name}": value for name, value in (told.get("environment") or {}).items()}
+    return {
+        "command": str(told.get("command") or "").strip(),
+        "config": yaml.safe_dump(told["config"], sort_keys=False, allow_unicode=True) if told.get("config") else "",
+        "space": [(name, ", ".join(str(value) for value in values)) for name, values in lists.items()],
+        "environment": [(name_of(name), value_of(value, name)) for name, value in environment.items()],
+        "skipped": {"rows": points[:_MOST_SKIPPED], "count": len(points), "left_out": len(points[_MOST_SKIPPED:])},
+    }

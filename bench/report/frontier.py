@@ -1,0 +1,125 @@
+"""Which settings are worth having, and which one to pick: pure functions of a settings table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.metrics import PEAK_GPU, PEAK_RSS, RTFX, WER, Metric
+from bench.records import Status
+from bench.report.tables import Block
+
+WITHIN_WER = 0.01
+"""How much WER the second recommendation may give up for speed: one percentage point, as a fraction."""
+
+# Sums such as 0.07 + 0.01 must not shut out a trial that lies exactly on the limit.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Picks:
+    """The settings recommended within a block, each a ``trial_id``.
+
+    Attributes:
+        most_accurate: Lowest WER; of equal ones, the fastest.
+        fastest_within: Fastest of those within :data:`WITHIN_WER` of the lowest WER.
+        least_memory: Smallest peak of ``memory``; null where it was not measured.
+        fastest: Fastest of all.
+        memory: The metric ``least_memory`` was chosen by.
+    """
+
+    most_accurate: str
+    fastest_within: str
+    least_memory: str | None
+    fastest: str
+    memory: Metric
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What a block's settings table supports.
+
+    Attributes:
+        picks: The recommended settings; null where none can be compared.
+        reason: Why there are no picks; null where there are.
+        compared: Number of trials the picks were chosen from.
+        excluded: Trials that could not take part, ``trial_id`` to the reason.
+    """
+
+    picks: Picks | None
+    reason: str | None
+    compared: int
+    excluded: dict[str, str] = field(default_factory=dict)
+
+
+def pareto_front(table: pd.DataFrame, metrics: Sequence[Metric] = (WER, RTFX)) -> "pd.Series[bool]":
+    """Mark the rows that no other row beats.
+
+    A row beats another if it is at least as good in every metric and better in one, each in its own direction; so equal
+    rows do not beat each other. A row in which a metric is null is never marked and beats nothing.
+    """
+    signs = np.array([1.0 if metric.smaller_is_better else -1.0 for metric in metrics])
+    costs = table[[metric.column for metric in metrics]].to_numpy(dtype=float, na_value=np.nan) * signs
+    known = ~np.isnan(costs).any(axis=1)
+    # Comparisons with NaN are false, so a row with a null metric beats nothing.
+    no_worse = (costs[:, None, :] <= costs[None, :, :]).all(axis=2)
+    better = (costs[:, None, :] < costs[None, :, :]).any(axis=2)
+    beaten = (no_worse & better).any(axis=0)
+    return pd.Series(known & ~beaten, index=table.index, dtype=bool)
+
+
+def recommend(block: Block) -> Recommendation:
+    """Choose the settings to recommend within one block.
+
+    Only trials all of whose runs ended well take part, and only those that scored as much as any: leaving out a hard
+    recording lowers the WER without recognising anything better.
+    """
+    table = block.table
+    excluded = {str(trial): why for trial, row in table.iterrows() if (why := _unfit(row))}
+    fit = table.drop(index=list(excluded))
+    if not fit.empty:
+        most, fewest_failed = fit["words_scored"].max(), fit["utterances_failed"].min()
+        for trial, words, failed in zip(fit.index, fit["words_scored"], fit["utterances_failed"], strict=True):
+            if words < most:
+                excluded[str(trial)] = f"scored {words:.0f} of the {most:.0f} reference words other settings scored"
+            elif failed > fewest_failed:
+                excluded[str(trial)] = f"failed on {failed:.0f} recordings, other settings on {fewest_failed:.0f}"
+        fit = table.drop(index=list(excluded))
+    if fit.empty:
+        why = "; ".join(f"{count} {reason}" for reason, count in sorted(Counter(excluded.values()).items()))
+        return Recommendation(None, f"no setting can be recommended: {why}", 0, excluded)
+    return Recommendation(_pick(fit, memory_metric(block)), None, len(fit), excluded)
+
+
+def memory_metric(block: Block) -> Metric:
+    """Choose the memory that is scarce on the block's device: the GPU's where one was used and measured."""
+    on_gpu = str(block.factors["device"]).startswith("cuda")
+    return PEAK_GPU if on_gpu and block.table[PEAK_GPU.column].notna().any() else PEAK_RSS
+
+
+def _unfit(row: "pd.Series[Any]") -> str | None:
+    if row["status"] != Status.ok.value:
+        some = f" in {row['runs'] - row['runs_ok']} of {row['runs']} runs" if row["runs_ok"] else ""
+        return f"ended in {row['status']}{some}"
+    if pd.isna(row["wer"]):
+        return "has no WER: nothing with a reference was transcribed"
+    if pd.isna(row["rtfx"]):
+        return "has no measured speed"
+    return None
+
+
+def _pick(fit: pd.DataFrame, memory: Metric) -> Picks:
+    accurate_first = fit.sort_values(["wer", "rtfx"], ascending=[True, False], kind="stable")
+    fast_first = fit.sort_values(["rtfx", "wer"], ascending=[False, True], kind="stable")
+    near = fast_first[fast_first["wer"] <= fit["wer"].min() + WITHIN_WER + _ROUNDING]
+    small_first = fit.dropna(subset=[memory.column]).sort_values([memory.column, "wer"], kind="stable")
+    return Picks(
+        most_accurate=str(accurate_first.index[0]),
+        fastest_within=str(near.index[0]),
+        least_memory=None if small_first.empty else str(small_first.index[0]),
+        fastest=str(fast_first.index[0]),
+        memory=memory,
+    )

@@ -1,0 +1,236 @@
+"""A metric over two settings: the map that shows where the good region lies, and what failed or could not be."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from bench.metrics import Metric
+from bench.records import Status
+from bench.report.labels import axis_of, describe, name_of, plain, value_of
+from bench.report.style import BLUE, INK, MUTED, PALE, VERMILION, legend_below, row_height, stack, styled, wrap
+from bench.report.tables import Block, blocks
+
+_PREFERRED = ("decode.chunk_length_s", "decode.stride_length_s")
+_MOST_PANELS = 4
+_MOST_DOTS = 30
+# Below this share of cells with a trial, as after a random search, a map would be mostly holes.
+_LEAST_FILLED = 0.34
+
+_FAILED: Any = {"facecolor": PALE, "edgecolor": MUTED, "hatch": "////", "linewidth": 0.0}
+_IMPOSSIBLE: Any = {"facecolor": "#F6F6F6", "edgecolor": "none"}
+_BEST: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 2.4}
+
+
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    """One map: a title, the value of each cell (rows are y), and the word that stands in a cell without a value."""
+
+    title: str
+    values: pd.DataFrame
+    words: Mapping[tuple[object, object], str]
+
+
+@styled
+def heatmap(runs: pd.DataFrame, metric: Metric, skipped: Sequence[Mapping[str, Any]] = ()) -> Figure | None:
+    """Draw a metric over two varied settings, one part a block.
+
+    Chunk and stride are preferred, then other numeric settings. What else varies gets a panel for each combination, or,
+    where there are many, each cell shows the best of them. Where two settings do not span a map, values are drawn as
+    dots by setting instead.
+
+    Args:
+        runs: Rows of the runs table; may hold several blocks.
+        metric: What to show.
+        skipped: Points that no run can honour, as the study's description lists them: ``settings`` and ``reason``.
+
+    Returns:
+        The figure; null where fewer than two settings were tried, or none has a value.
+    """
+    drawn = [block for block in blocks(runs) if len(block.table) > 1 and block.table[metric.column].notna().any()]
+    if not drawn:
+        return None
+    maps = [_panels(block, metric, skipped) for block in drawn]
+    heights = [_height(block, panels) for block, panels in zip(drawn, maps, strict=True)]
+    figure, parts = stack([f"{metric.label}: {block.title}" for block in drawn], heights)
+    for part, block, panels in zip(parts, drawn, maps, strict=True):
+        if panels:
+            _draw_maps(part, panels, metric, _axes(block))
+        else:
+            _draw_dots(part.subplots(), block, metric)
+    return figure
+
+
+def _height(block: Block, panels: Sequence[_Panel]) -> float:
+    if panels:
+        return 2.0 + 0.42 * len(panels[0].values)
+    return 1.1 + row_height(block.table["label"]) * min(len(block.table), _MOST_DOTS)
+
+
+def _axes(block: Block) -> tuple[str, str] | None:
+    """Choose the settings of the x and the y axis: chunk and stride, then numbers, then names."""
+    varied = [name for name in block.varied if len(_levels(block.table[name])) > 1]
+    types = block.table.dtypes
+    numeric = [name for name in varied if is_numeric_dtype(types[name]) and not is_bool_dtype(types[name])]
+    order = list(dict.fromkeys([*(name for name in _PREFERRED if name in varied), *numeric, *varied]))
+    return (order[0], order[1]) if len(order) > 1 else None
+
+
+def _levels(values: "pd.Series[Any]") -> list[object]:
+    """List the distinct values of a setting in ascending order, null last."""
+    order = {
+        value: (value is None, isinstance(value, str), 0 if value is None else value) for value in map(plain, values)
+    }
+    return sorted(order, key=order.__getitem__)
+
+
+def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) -> list[_Panel]:
+    """Lay a block's trials out as maps; none where two settings do not span one."""
+    axes = _axes(block)
+    if axes is None:
+        return []
+    x, y = axes
+    columns, index = _levels(block.table[x]), _levels(block.table[y])
+    trials: list[dict[str, Any]] = [
+        {str(key): plain(value) for key, value in row.items()} for row in block.table.to_dict("records")
+    ]
+    if len({(trial[x], trial[y]) for trial in trials}) < _LEAST_FILLED * len(columns) * len(index):
+        return []
+    rest = [name for name in block.varied if name not in axes and len(_levels(block.table[name])) > 1]
+    levels = {name: _levels(block.table[name]) for name in rest}
+    trials.sort(key=lambda trial: [levels[name].index(trial[name]) for name in rest])
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for trial in trials:
+        groups.setdefault(describe({name: trial[name] for name in rest}) if rest else "", []).append(trial)
+    if len(groups) > _MOST_PANELS:
+        names = ", ".join(map(name_of, rest))
+        groups = {f"each cell the best of {len(groups)} combinations of {names}": trials}
+        rest = []
+    panels = []
+    for title, members in groups.items():
+        fixed = {name: members[0][name] for name in rest}
+        cells = {(b, a): [one for one in members if one[x] == a and one[y] == b] for a in columns for b in index}
+        values = {cell: _best([one[metric.column] for one in found], metric) for cell, found in cells.items()}
+        frame = pd.DataFrame([[values[b, a] for a in columns] for b in index], index, columns, dtype=float)
+        words = {
+            cell: _word(found, {**fixed, y: cell[0], x: cell[1]}, skipped)
+            for cell, found in cells.items()
+            if values[cell] is None
+        }
+        panels.append(_Panel(title, frame, words))
+    return panels
+
+
+def _best(values: Sequence[float | None], metric: Metric) -> float | None:
+    known = [value * metric.scale for value in values if value is not None]
+    return (min(known) if metric.smaller_is_better else max(known)) if known else None
+
+
+def _word(found: Sequence[Mapping[str, Any]], point: Mapping[str, object], skipped: Sequence[Mapping[str, Any]]) -> str:
+    """Say why a cell has no value: how its trial ended, ``impossible``, or nothing where nothing ran."""
+    failed = [str(one["status"]) for one in found if one["status"] != Status.ok.value]
+    if found:
+        return failed[0] if failed else "no value"
+    settings = [one.get("settings") or {} for one in skipped]
+    impossible = any(
+        all(name in one for name in point) and all(plain(one[name]) == value for name, value in point.items())
+        for one in settings
+    )
+    return "impossible" if impossible else ""
+
+
+def _draw_maps(part: SubFigure, panels: Sequence[_Panel], metric: Metric, axes: tuple[str, str] | None) -> None:
+    x, y = axes or ("", "")
+    grid = part.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    every = np.concatenate([panel.values.to_numpy().ravel() for panel in panels])
+    low, high = float(np.nanmin(every)), float(np.nanmax(every))
+    # Darker is always better, and a map of equal values is not drawn as if they were extremes.
+    shades = sns.color_palette("crest_r" if metric.smaller_is_better else "crest", as_cmap=True)
+    spread = (high - low) or max(abs(high), 1.0)
+    limits = {"vmin": low, "vmax": low + spread}
+    best = low if metric.smaller_is_better else high
+    cells = sum(len(panel.values.columns) for panel in panels)
+    size = 9.0 if cells <= 10 else 7.0 if cells <= 16 else 5.5
+    for axis, panel in zip(grid, panels, strict=True):
+        sns.heatmap(
+            panel.values, ax=axis, cmap=shades, annot=True, fmt=f".{metric.decimals}f", annot_kws={"size": size},
+            linewidths=1.5, linecolor="white", cbar=False, **limits,
+        )  # fmt: skip
+        _mark_cells(axis, panel, best, size)
+        axis.invert_yaxis()
+        axis.set_title(wrap(panel.title, 96 // len(panels)) if panel.title else "", fontsize=9, fontweight="normal")
+        names = [wrap(value_of(value), max(6, 90 // cells)) for value in panel.values.columns]
+        axis.set_xticks(axis.get_xticks(), names, rotation=0)
+        axis.set_yticks(axis.get_yticks(), [value_of(value) for value in panel.values.index], rotation=0)
+        axis.set_xlabel(axis_of(x))
+        axis.set_ylabel(axis_of(y) if axis is grid[0] else "")
+        axis.tick_params(length=0)
+    bar = part.colorbar(grid[0].collections[0], ax=list(grid), pad=0.02, aspect=15)
+    bar.outline.set_visible(False)
+    bar.set_label(metric.axis)
+    legend_below(part, _legend(panels), columns=4)
+
+
+def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float) -> None:
+    """Mark what colour cannot say: the best cells, the failed, the impossible; what was not run stays blank."""
+    columns: list[Any] = panel.values.columns.tolist()
+    index: list[Any] = panel.values.index.tolist()
+    for (b, a), word in panel.words.items():
+        corner = (columns.index(a), index.index(b))
+        middle = (corner[0] + 0.5, corner[1] + 0.5)
+        if word == "impossible":
+            axis.add_patch(Rectangle(corner, 1, 1, **_IMPOSSIBLE))
+            axis.plot(*middle, marker="x", color=MUTED, markersize=size)
+        elif word:
+            axis.add_patch(Rectangle(corner, 1, 1, **_FAILED))
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            axis.text(*middle, word, ha="center", va="center", fontsize=size, bbox=box)
+    for row, column in np.argwhere(panel.values.to_numpy() == best):
+        inset = 0.02
+        axis.add_patch(Rectangle((column + inset, row + inset), 1 - 2 * inset, 1 - 2 * inset, **_BEST, zorder=3))
+
+
+def _legend(panels: Sequence[_Panel]) -> list[Patch | Line2D]:
+    words = {word for panel in panels for word in panel.words.values()}
+    entries: list[Patch | Line2D] = [Patch(label="best", **_BEST)]
+    if failed := sorted(words - {"impossible", ""}):
+        entries.append(Patch(label=f"no result ({', '.join(failed)})", **_FAILED))
+    if "impossible" in words:
+        cross: Any = {"marker": "x", "color": MUTED, "linestyle": "none"}
+        entries.append(Line2D([], [], label="impossible settings", **cross))
+    if "" in words:
+        entries.append(Patch(label="blank: not run", facecolor="white", edgecolor=PALE))
+    return entries
+
+
+def _draw_dots(axis: Axes, block: Block, metric: Metric) -> None:
+    """Draw a value a setting, in the order of the settings: what is left where there is no plane to draw on."""
+    ranked = block.table.sort_values(metric.column, ascending=metric.smaller_is_better, kind="stable")
+    shown = ranked.head(_MOST_DOTS)
+    if len(shown) == len(ranked) and block.varied:
+        shown = shown.sort_values(list(block.varied), kind="stable")
+    if len(shown) < len(ranked):
+        axis.set_title(f"the best {len(shown)} of {len(ranked)} settings", fontsize=9, fontweight="normal")
+    values = (shown[metric.column] * metric.scale).to_numpy()
+    best = ranked[metric.column].iloc[0] * metric.scale
+    places = np.arange(len(shown))
+    axis.scatter(values, places, s=45, color=[VERMILION if value == best else BLUE for value in values], zorder=2)
+    known = values[~np.isnan(values)]
+    for place, value, status in zip(places, values, shown["status"], strict=True):
+        failed = np.isnan(value)
+        note, colour = (f"no result ({status})", MUTED) if failed else (f"{value:.{metric.decimals}f}", INK)
+        at, offset = (float(known.min()), -4) if failed else (float(value), 8)
+        axis.annotate(note, (at, place), (offset, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
+    axis.set_yticks(places, [wrap(str(label)) for label in shown["label"]])
+    axis.set_ylim(len(shown) - 0.4, -0.6)
+    axis.margins(x=0.12)
+    axis.grid(axis="x")
+    axis.set_xlabel(metric.axis)

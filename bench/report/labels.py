@@ -1,0 +1,85 @@
+"""Names and values of settings as people read them: ``decode.chunk_length_s = 10.0`` is "chunk 10 s"."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+_NAMES = {
+    "model.name": "model",
+    "decode.chunk_length_s": "chunk",
+    "decode.stride_length_s": "stride",
+    "decode.batch_size": "batch",
+    "decode.num_beams": "beams",
+    "data.limit": "limit of recordings",
+    "data.fingerprint": "data fingerprint",
+    "data.name": "data set",
+    "env.cpu_model": "CPU",
+    "env.cpu_cores": "processors",
+    "env.ram_mib": "RAM",
+    "env.os": "OS",
+    "env.python": "Python",
+    "env.cpu_usable": "usable processors",
+    "env.gpu": "GPU",
+    "env.gpu_driver": "GPU driver",
+    "env.torch_threads": "torch threads",
+}
+
+_AXES = {"decode.chunk_length_s": "chunk length", "decode.stride_length_s": "stride on each side"}
+
+# The suffixes that names of columns carry (see the vocabulary of the configuration), and the unit each stands for.
+_UNITS = {"_s": "s", "_mib": "MiB", "_hz": "Hz", "_w": "W", "_j": "J", "_pct": "%"}
+
+
+def plain(value: object) -> object:
+    """Undo what a data frame does to a value: NaN is null again, and an integer beside nulls is an integer again."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if hasattr(value, "item"):
+        value = value.item()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def clean(text: str) -> str:
+    """Put text on one line and replace what cannot be printed, so that no control character reaches an output."""
+    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in " ".join(text.split()))
+
+
+def name_of(column: str) -> str:
+    """Name a column for people, without its unit: ``measure.sample_hz`` is "sample"."""
+    last = column.rpartition(".")[2]
+    if suffix := _suffix(last):
+        last = last.removesuffix(suffix)
+    return _NAMES.get(column, last.replace("_", " "))
+
+
+def axis_of(column: str) -> str:
+    """Label an axis that shows a setting: name and unit."""
+    suffix = _suffix(column)
+    name = _AXES.get(column, name_of(column))
+    return name[:1].upper() + name[1:] + (f" [{_UNITS[suffix]}]" if suffix else "")
+
+
+def value_of(value: object, column: str = "") -> str:
+    """Write a value for people, with the unit its column's name implies.
+
+    Null is "none" for what an environment or a data set lacks, and "unset" for a setting left to a library.
+    """
+    value = plain(value)
+    suffix = _suffix(column)
+    if value is None:
+        return "none" if column.startswith(("env.", "data.")) else "unset"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int | float):
+        return f"{value:.6g}" + (f" {_UNITS[suffix]}" if suffix else "")
+    return clean(str(value))
+
+
+def describe(settings: Mapping[str, object]) -> str:
+    """Write settings as one phrase: "chunk 10 s, stride 1 s"."""
+    return ", ".join(f"{name_of(key)} {value_of(value, key)}" for key, value in settings.items())
+
+
+def _suffix(column: str) -> str:
+    return next((suffix for suffix in _UNITS if column.endswith(suffix)), "")

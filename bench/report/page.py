@@ -1,0 +1,156 @@
+"""Write a study's report: one self-contained page, a summary in Markdown, and the figures as files."""
+
+import base64
+import functools
+import html
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.metrics import RTFX, WER
+from bench.report import figures
+from bench.report.content import content
+from bench.report.frontier import recommend
+from bench.report.labels import clean
+from bench.report.style import styled
+from bench.report.tables import Block, blocks
+from bench.store import load_runs, load_timeline, load_utterances, read_study
+
+_DPI = 130
+_FIGURE_FOLDER = "figures"
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One figure: the stem of its files, what it shows in words, and its bytes."""
+
+    name: str
+    caption: str
+    svg: bytes
+    png: bytes
+
+    @property
+    def data_uri(self) -> str:
+        """The drawing itself as an address, so that the page needs no other file."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
+
+
+def build(study_dir: Path, reports_root: Path) -> Path:
+    """Write the report of a study; the same results give the same bytes.
+
+    Args:
+        study_dir: The study's folder of results; only read.
+        reports_root: Folder of all reports.
+
+    Returns:
+        The report's folder: ``index.html`` (complete in itself), ``summary.md`` and ``figures/`` as PNG and SVG.
+
+    Raises:
+        StoreError: There is no such study, or its results cannot be read.
+    """
+    runs = load_runs(study_dir)
+    told = read_study(study_dir) or {}
+    found = blocks(runs)
+    pictures = list(_pictures(runs, found, load_timeline(study_dir), told.get("skipped") or []))
+    study = study_dir.resolve().name
+    context = content(study, found, load_utterances(study_dir), told) | {"pictures": pictures}
+    folder = reports_root / study
+    drawn = folder / _FIGURE_FOLDER
+    drawn.mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        _replace(drawn / f"{picture.name}.png", picture.png)
+        _replace(drawn / f"{picture.name}.svg", picture.svg)
+    templates = _templates()
+    for template, target in (("summary.md.j2", "summary.md"), ("page.html.j2", "index.html")):
+        _replace(folder / target, templates.get_template(template).render(context).encode())
+    # Only once nothing refers to them any more.
+    kept = {picture.name for picture in pictures}
+    for stale in drawn.iterdir():
+        if stale.suffix in {".png", ".svg"} and stale.stem not in kept:
+            stale.unlink()
+    return folder
+
+
+def _pictures(
+    runs: pd.DataFrame, found: list[Block], samples: pd.DataFrame, skipped: list[dict[str, Any]]
+) -> Iterator[_Picture]:
+    """Draw every figure that the results can fill."""
+    pareto = "Every setting by accuracy and speed; the line joins those that no other setting beats in both."
+    draw: list[tuple[str, str, Callable[[], Figure | None]]] = [
+        ("wer", "WER by setting; darker is better.", functools.partial(figures.heatmap, runs, WER, skipped)),
+        ("rtfx", "Speed by setting; darker is better.", functools.partial(figures.heatmap, runs, RTFX, skipped)),
+        ("tradeoff", pareto, functools.partial(figures.tradeoff, runs)),
+        ("memory", "Memory by setting.", functools.partial(figures.memory, runs)),
+        ("phases", "Where the time of each setting's typical run goes.", functools.partial(figures.phases, runs)),
+    ]
+    for number, block in enumerate(found, 1):
+        if (shown := _typical(block)) is not None:
+            run, label = shown
+            about = f"CPU and memory during run {run} ({label}; {block.title})."
+            draw.append((f"timeline_{number}", about, functools.partial(figures.timeline, samples, run)))
+    for name, caption, make in draw:
+        if (figure := make()) is not None:
+            yield _Picture(name, caption, *_encode(figure))
+
+
+def _typical(block: Block) -> tuple[str, str] | None:
+    """Choose the run whose timeline is shown: of the recommended setting, else of any that ended well, else any."""
+    picks = recommend(block).picks
+    table = block.table.dropna(subset=["typical_run"])
+    if picks is not None or not table.empty:
+        row = block.row(picks.most_accurate) if picks is not None else table.iloc[0]
+        return str(row["typical_run"]), str(row["label"])
+    run = block.runs.iloc[0]
+    return str(run["run_id"]), str(block.row(run["trial_id"])["label"])
+
+
+@styled
+def _encode(figure: Figure) -> tuple[bytes, bytes]:
+    svg, png = io.BytesIO(), io.BytesIO()
+    # Laid out once, for both files.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    # No date and no version: a report changes only when results do.
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
+    return svg.getvalue(), png.getvalue()
+
+
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["md"] = _markdown
+    environment.filters["fence"] = _fence
+    return environment
+
+
+def _markdown(text: object) -> str:
+    """Write text as Markdown that shows it as it is: on one line, with no markup, table border or HTML of its own."""
+    return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", html.escape(clean(str(text)), quote=False))
+
+
+def _fence(text: str, language: str) -> str:
+    """Quote text as a Markdown code block that the text cannot end."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    ticks = "`" * max(3, longest + 1)
+    return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old one or the new."""
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_bytes(content)
+    temporary.replace(path)
