@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list the studies there are")
     listing.set_defaults(command=_list)
     for command in (report, listing):
-        command.add_argument("--results", default="results", help="folder that holds the studies (default: %(default)s)")
+        command.add_argument(
+            "--results", default="results", help="folder that holds the studies (default: %(default)s)"
+        )
     report.add_argument("--reports", default="reports", help="folder to write reports to (default: %(default)s)")
     return parser
 

@@ -268,8 +268,8 @@ def _validate_windows(config: Config) -> None:
         raise ConfigError(f"decode.stride_length_s={stride:g} must be zero or a positive number of seconds")
     if 2 * stride >= chunk:
         raise ImpossiblePoint(
-            f"decode.stride_length_s={stride:g} (each side) is not smaller than half of decode.chunk_length_s={chunk:g};"
-            f" use a stride below {chunk / 2:g} or a longer chunk"
+            f"decode.stride_length_s={stride:g} (each side) is not smaller than half of"
+            f" decode.chunk_length_s={chunk:g}; use a stride below {chunk / 2:g} or a longer chunk"
         )
     longest = config.model.max_window_s
     if longest is not None and chunk > longest:

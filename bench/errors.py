@@ -22,7 +22,7 @@ class ConfigError(BenchError):
     """A setting is unknown, has the wrong type, or contradicts another setting."""
 
 
-class ImpossiblePoint(ConfigError):
+class ImpossiblePoint(ConfigError):  # noqa: N818 - a point of a grid, met as often as a fault
     """A combination of settings that no run can honour; skipped and counted in a sweep, an error for one trial."""
 
 

@@ -61,9 +61,10 @@ class Progress:
             self._done += 1
             self._failed += result.status is not Status.ok
             self._bar.advance(self._task)
+        config = result.job.config
         settings = (
-            f"{result.job.config.model.name} {result.job.config.device}"
-            f" chunk {result.job.config.decode.chunk_length_s:g} s stride {result.job.config.decode.stride_length_s:g} s"
+            f"{config.model.name} on {config.device}, chunk {config.decode.chunk_length_s:g} s,"
+            f" stride {config.decode.stride_length_s:g} s"
         )
         self._bar.update(self._task, note=self._note(result, settings))
         line = f"[{self._done}/{self._total}] {result.job.run_id} {settings}: {_said(result)}"

@@ -362,7 +362,8 @@ def _parquet_files(folder: Path) -> list[Path]:
 
 def _read(folder: Path, schema: pa.Schema, attempts: Iterable[Attempt]) -> pd.DataFrame:
     tables = [_read_file(folder / attempt.file_name, schema) for attempt in attempts]
-    return pa.concat_tables([schema.empty_table(), *tables]).to_pandas()
+    frame: pd.DataFrame = pa.concat_tables([schema.empty_table(), *tables]).to_pandas()
+    return frame
 
 
 def _read_file(path: Path, schema: pa.Schema) -> pa.Table:
@@ -391,16 +392,17 @@ def _write_table(path: Path, schema: pa.Schema, rows: list[dict[str, Any]]) -> N
 def _write_atomically(path: Path, content: Any) -> None:
     """Write a file so that a reader, or a crash, sees the whole of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 

@@ -110,13 +110,14 @@ def _run_locked(study: Composed, study_dir: Path, command: str, listener: Listen
     jobs = _plan(study)
     attempts = store.last_attempts(study_dir)
     queue = deque(job for job in jobs if _is_missing(attempts.get(job.run_id), config.executor.max_attempts))
+    # Whatever is wrong with the request shows here, before anything of it is on disk.
+    models = {name: _model_path(name) for name in {job.config.model.name for job in queue}}
     environment = describe(open_probe(config.device))
     store.write_study(study_dir, _description(study, command, dataclasses.asdict(environment)))
     listener.planned(len(jobs), len(jobs) - len(queue), len(study.grid.skipped))
 
     executed, interrupted = 0, False
     if queue:
-        models = {name: _model_path(name) for name in {job.config.model.name for job in queue}}
         executor = LocalExecutor(study_dir / "logs", environment)
         try:
             executor.warm_up()

@@ -95,9 +95,7 @@ def _seed(config: Config) -> None:
     torch.manual_seed(config.seed)
 
 
-def _warm_up(
-    engine: Engine, recordings: Sequence[Samples], config: Config, synchronize: Callable[[], None]
-) -> float:
+def _warm_up(engine: Engine, recordings: Sequence[Samples], config: Config, synchronize: Callable[[], None]) -> float:
     clock = PhaseClock(synchronize)
     started = clock.now()
     warm_up(engine, recordings, config.decode, clock)

@@ -57,15 +57,16 @@ def _fingerprint(utterances: Iterable[Utterance]) -> str:
     for item in utterances:
         if item.path not in files:
             files[item.path] = _file_fingerprint(item.path)
-        digest.update(
-            json.dumps([files[item.path], item.text, item.speaker, item.start_s, item.duration_s]).encode()
-        )
+        digest.update(json.dumps([files[item.path], item.text, item.speaker, item.start_s, item.duration_s]).encode())
     return digest.hexdigest()[:16]
 
 
 def _file_fingerprint(path: Path) -> str:
-    """Hash a file's size and its first, middle and last 64 KiB: cheap for hours of audio, and no edit of a real
-    recording keeps all four. A file that cannot be read has a fingerprint of its own kind."""
+    """Hash a file's size and its first, middle and last 64 KiB.
+
+    That is cheap for hours of audio, and no edit of a real recording keeps all four. A file that cannot be read has a
+    fingerprint of its own kind.
+    """
     try:
         size = path.stat().st_size
         digest = hashlib.sha256(str(size).encode())

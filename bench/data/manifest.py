@@ -74,7 +74,9 @@ def _csv_rows(path: Path) -> Iterator[_Row]:
         missing = {"path", "text"} - set(reader.fieldnames or ())
         if missing:
             found = ",".join(reader.fieldnames or ()) or "none"
-            raise DataError(f"{path} lacks the column {' and '.join(sorted(missing))} (found: {found}); it needs {_COLUMNS}")
+            raise DataError(
+                f"{path} lacks the column {' and '.join(sorted(missing))} (found: {found}); it needs {_COLUMNS}"
+            )
         for values in reader:
             yield _Row(f"{path} line {reader.line_num}", values)
 
@@ -146,5 +148,7 @@ def _seconds(row: _Row, column: str) -> float | None:
         seconds = math.nan
     least_ok = seconds >= 0 if column == "start_s" else seconds > 0
     if isinstance(value, bool) or not (math.isfinite(seconds) and least_ok):
-        raise DataError(f"{row.place}: {column}={value!r:.80} is no number of seconds; leave it empty for the whole file")
+        raise DataError(
+            f"{row.place}: {column}={value!r:.80} is no number of seconds; leave it empty for the whole file"
+        )
     return seconds

@@ -1,7 +1,6 @@
 """Runs on this machine, one at a time, each in a child of a process server that has the libraries imported."""
 
 import multiprocessing
-import os
 import signal
 import sys
 import time
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing import connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
 from bench.execute import child
@@ -42,23 +42,22 @@ class LocalExecutor:
     def __init__(self, log_dir: Path, environment: Environment) -> None:
         self._log_dir = log_dir
         self._environment = environment
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self._context = multiprocessing.get_context(method)
-        if method == "forkserver":
+        self._context: ForkServerContext | SpawnContext
+        if "forkserver" in multiprocessing.get_all_start_methods():
+            self._context = multiprocessing.get_context("forkserver")
             self._context.set_forkserver_preload(_PRELOAD)
+        else:
+            self._context = multiprocessing.get_context("spawn")
 
     def warm_up(self) -> None:
         """Wait until the process server has imported everything, so that the first run does not pay for it."""
         process = self._context.Process(target=child.imported)
-        # The server inherits the mask: Ctrl-C is the driver's to handle, and would break off the server's imports.
-        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
         try:
-            with _without_main():
+            with _starting():
                 process.start()
+            process.join()
         finally:
-            if masked is not None:
-                signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-        process.join()
+            _end(process)
 
     def execute(self, job: Job) -> RunResult:
         """Execute a run and watch it until its process is gone.
@@ -71,12 +70,13 @@ class LocalExecutor:
         log = self._log_dir / f"{job.run_id}.{job.attempt}.log"
         receiver, sender = self._context.Pipe(duplex=False)
         started_s = time.monotonic()
-        process = self._context.Process(target=child.main, args=(job, sender, log), daemon=True)
-        with _without_main():
-            process.start()
-        sender.close()
-        watch = _Watch(process, receiver, open_probe(job.config.device), started_s, job)
+        process = self._context.Process(target=child.main, args=(job, sender, log))
+        samples: list[Sample] = []
         try:
+            with _starting():
+                process.start()
+            sender.close()
+            watch = _Watch(process, receiver, open_probe(job.config.device), started_s, job, samples)
             ending = watch.until_gone() or _explain_death(process.exitcode, oom_kills, log)
         finally:
             _end(process)
@@ -91,7 +91,7 @@ class LocalExecutor:
             started_at=started_at,
             wall_s=wall_s,
             outcome=ending.outcome,
-            timeline=tuple(watch.samples),
+            timeline=tuple(samples),
             environment=self._environment,
             traceback=ending.traceback,
         )
@@ -107,6 +107,7 @@ class _Watch:
         gpu: GpuProbe | None,
         started_s: float,
         job: Job,
+        samples: list[Sample],
     ) -> None:
         self._process = process
         self._receiver: connection.Connection | None = receiver
@@ -116,7 +117,7 @@ class _Watch:
         self._sampler = ProcessSampler(process.pid or 0, gpu)
         self._phase = "start"
         self._ending: child.Ending | None = None
-        self.samples: list[Sample] = []
+        self._samples = samples
 
     def until_gone(self) -> child.Ending | None:
         """Watch; returns how the run ended, or null where its process died without a word."""
@@ -128,7 +129,9 @@ class _Watch:
             if now_s >= next_sample_s:
                 self._sample(now_s)
                 next_sample_s += self._period_s * (1 + (now_s - next_sample_s) // self._period_s)
-            sources = [self._process.sentinel, *([self._receiver] if self._receiver else [])]
+            sources: list[int | connection.Connection] = [self._process.sentinel]
+            if self._receiver is not None:
+                sources.append(self._receiver)
             ready = connection.wait(sources, timeout=self._wait_s(next_sample_s))
             if self._receiver in ready:
                 self._listen()
@@ -144,7 +147,7 @@ class _Watch:
     def _sample(self, now_s: float) -> None:
         sample = self._sampler.sample(now_s - self._started_s, self._phase)
         if sample is not None:
-            self.samples.append(sample)
+            self._samples.append(sample)
 
     def _listen(self) -> None:
         assert self._receiver is not None
@@ -176,22 +179,30 @@ def _explain_death(exitcode: int | None, oom_kills_before: int | None, log: Path
 
 
 def _end(process: multiprocessing.process.BaseProcess) -> None:
-    """Make sure that a process is gone."""
-    if process.is_alive():
-        process.kill()
-    process.join()
+    """Make sure that a process is gone, if it ever came to be."""
+    if process.pid is not None:
+        if process.is_alive():
+            process.kill()
+        process.join()
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide the driver's main module while a process starts.
+def _starting() -> Iterator[None]:
+    """Start a process undisturbed by Ctrl-C, and without the driver's main module.
 
-    multiprocessing would import it again in every child: seconds for a notebook or script that imports torch, and an
-    endless recursion for a script without ``if __name__ == "__main__"``. A run needs nothing from it.
+    The interrupt is held back until the process has been handed over; the process server and its children inherit that
+    and never see one, since it is the driver's to handle.
+
+    multiprocessing would import the main module again in every child: seconds for a notebook or script that imports
+    torch, and an endless recursion for a script without ``if __name__ == "__main__"``. A run needs nothing from it.
     """
+    can_hold_back = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_hold_back else set()
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        if can_hold_back:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -64,7 +64,6 @@ class FakeEngine:
     def join(self, emissions: Sequence[int], windows: Sequence[Window]) -> str:
         """Say the word once for every half second that a window keeps, rounded window by window."""
         kept_s = [
-            (length - window.left - window.right) / _RATE_HZ
-            for length, window in zip(emissions, windows, strict=True)
+            (length - window.left - window.right) / _RATE_HZ for length, window in zip(emissions, windows, strict=True)
         ]
         return " ".join([WORD] * sum(round(seconds * WORDS_PER_S) for seconds in kept_s))

@@ -1,12 +1,13 @@
 """Joining the token sequences of overlapping windows, as transformers' speech-recognition pipeline does.
 
-Source: ``_find_longest_common_sequence`` and ``_decode_asr`` in transformers' ``models/whisper/tokenization_whisper.py``
-(version 5). The tests hold the texts equal to the pipeline's, word for word, because published chunk and stride
-experiments were made with that algorithm. It searches the whole of both windows for their best overlap, whether or not
-they share any audio; where it finds a chance match it throws text away. That is why a stride of 0 scores so badly.
+Source: ``_find_longest_common_sequence`` and ``_decode_asr`` in transformers 5, in the file
+``models/whisper/tokenization_whisper.py``. The tests hold the texts equal to the pipeline's, word for word, because
+published chunk and stride experiments were made with that algorithm. It searches the whole of both windows for their
+best overlap, whether or not they share any audio; where it finds a chance match it throws text away. That is why a
+stride of 0 scores so badly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,25 +95,13 @@ class TimestampJoiner:
         return self._segments
 
     def _read(self, window: TimedTokens) -> None:
-        self._offset_s -= window.left_s
         kept_from = window.left_s / self._time_step_s + self._first_time_token
         held_back_from = self._first_held_back(window)
-        latest_s = penultimate_s = earlier_segments_s = 0.0
         current: list[int] = []
-        for position, token in enumerate(window.tokens):
-            if token < self._first_time_token:
+        for token, now_s in self._placed_in_time(window):
+            if now_s is None:
                 current.append(token)
-                continue
-            time_s = (token - self._first_time_token) * self._time_step_s
-            if time_s < latest_s:  # times start anew: the model took the window in several goes
-                if self._ends_with_one_time(window.tokens, position):
-                    earlier_segments_s += self._segment_s
-                else:
-                    latest_s = penultimate_s
-                    earlier_segments_s += penultimate_s
-            penultimate_s, latest_s = latest_s, time_s
-            now_s = round(time_s + self._offset_s + earlier_segments_s, 2)
-            if held_back_from is not None and token >= held_back_from:
+            elif held_back_from is not None and token >= held_back_from:
                 self._skip_next = True  # times come in pairs: this end and the start that follows
             elif self._skip_next or (self._open and token < kept_from):
                 self._skip_next = False
@@ -122,12 +111,30 @@ class TimestampJoiner:
                 self._open.append(current)
                 current = []
                 self._close()
-        self._offset_s += window.length_s - window.right_s
+        self._offset_s += window.length_s - window.left_s - window.right_s
         if current:
             self._open.append(current)
         elif not any(self._open):
             self._open = []
             self._segment_start_s = None
+
+    def _placed_in_time(self, window: TimedTokens) -> Iterator[tuple[int, float | None]]:
+        """Yield each token, and for a time its place in the recording in seconds; null marks a word."""
+        window_start_s = self._offset_s - window.left_s
+        latest_s = penultimate_s = earlier_segments_s = 0.0
+        for position, token in enumerate(window.tokens):
+            if token < self._first_time_token:
+                yield token, None
+                continue
+            time_s = (token - self._first_time_token) * self._time_step_s
+            if time_s < latest_s:  # times start anew: the model took the window in several goes
+                if self._ends_with_one_time(window.tokens, position):
+                    earlier_segments_s += self._segment_s
+                else:
+                    latest_s = penultimate_s
+                    earlier_segments_s += penultimate_s
+            penultimate_s, latest_s = latest_s, time_s
+            yield token, round(time_s + window_start_s + earlier_segments_s, 2)
 
     def _ends_with_one_time(self, tokens: Tokens, position: int) -> bool:
         return position >= 2 and min(tokens[position - 2 : position]) < self._first_time_token

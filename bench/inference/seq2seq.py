@@ -113,7 +113,9 @@ class WhisperEngine:
         known = getattr(self._model.generation_config, "lang_to_id", None) or {}
         if decode.language is not None and f"<|{decode.language}|>" not in known:
             codes = ", ".join(sorted(token.strip("<|>") for token in known))
-            raise ConfigError(f"decode.language={decode.language} is unknown to {config.model.name}; use one of {codes}")
+            raise ConfigError(
+                f"decode.language={decode.language} is unknown to {config.model.name}; use one of {codes}"
+            )
         if decode.task not in (None, "transcribe", "translate"):
             raise ConfigError(f"decode.task={decode.task} is unknown; use transcribe or translate")
         return {"num_beams": decode.num_beams, "return_timestamps": decode.timestamps, **given}
@@ -126,12 +128,14 @@ def available_device(name: str) -> torch.device:
         ModelError: This machine, or this build of torch, has no such device.
     """
     device = torch.device(name)
-    present = {
-        "cpu": lambda: True,
-        "cuda": lambda: (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available,
-    }
-    if not present[device.type]():
+    match device.type:
+        case "cuda":
+            present = (device.index or 0) < torch.cuda.device_count()
+        case "mps":
+            present = torch.backends.mps.is_available()
+        case _:
+            present = device.type == "cpu"
+    if not present:
         raise ModelError(f"device={name} is not available to torch {torch.__version__} on this machine; use device=cpu")
     return device
 

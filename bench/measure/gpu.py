@@ -63,7 +63,7 @@ class GpuProbe:
     def _process_mib(self, pid: int) -> float | None:
         for process in pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle):
             if process.pid == pid and process.usedGpuMemory is not None:
-                return process.usedGpuMemory / _MIB
+                return float(process.usedGpuMemory / _MIB)
         return None
 
 

@@ -38,6 +38,8 @@ class ProcessSampler:
             with self._process.oneshot():
                 rss_mib = self._process.memory_info().rss / _MIB
                 times = self._process.cpu_times()
+                if self._process.status() == psutil.STATUS_ZOMBIE:  # over, but not yet waited for
+                    return None
         except psutil.Error:
             return None
         cpu_s = times.user + times.system

@@ -20,8 +20,10 @@ def normalizer(name: NormalizerName) -> Normalizer:
     """
     match name:
         case NormalizerName.whisper_english:
-            return EnglishTextNormalizer()
+            english: Normalizer = EnglishTextNormalizer()
+            return english
         case NormalizerName.whisper_basic:
-            return BasicTextNormalizer()
+            basic: Normalizer = BasicTextNormalizer()
+            return basic
         case NormalizerName.none:
             return str

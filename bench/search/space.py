@@ -43,18 +43,13 @@ def parse_space(
     Raises:
         ConfigError: A dimension has no finite set of values, or none at all.
     """
-    given = parser.parse_overrides(list(arguments))
-    named = {override.key_or_group for override in given}
-    presets = [
-        override
-        for override in parser.parse_overrides([f"{key}={_as_text(value)}" for key, value in preset.items()])
-        if override.key_or_group not in named
-    ]
+    dimensions = [f"{key}={_as_text(value)}" for key, value in preset.items()]
+    # As with Hydra's own overrides, the last word on a key holds.
+    last = {override.key_or_group: override for override in parser.parse_overrides([*dimensions, *arguments])}
     fixed: list[str] = []
     groups: dict[str, tuple[str, ...]] = {}
     values: dict[str, tuple[Any, ...]] = {}
-    for override in (*presets, *given):
-        key = override.key_or_group
+    for key, override in last.items():
         if not override.is_sweep_override():
             fixed.append(str(override.input_line))
         elif is_group(key):

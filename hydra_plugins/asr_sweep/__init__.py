@@ -3,6 +3,7 @@
 Hydra imports this module at every start, so it imports nothing heavy; the work is in :mod:`bench.search.compose`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -15,19 +16,19 @@ class AsrSweeper(Sweeper):
     """Hands a sweep's points to the harness's own loop; see :class:`hydra.plugins.sweeper.Sweeper`."""
 
     def __init__(self, params: DictConfig | None) -> None:
-        self.params = params
+        """Take the preset's dimensions, which :mod:`bench.search.compose` reads from the configuration itself."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra composed."""
-        self.hydra_context = hydra_context
-        self.task_function = task_function
-        self.config = config
+        """Keep what Hydra composed; its task function takes what a sweep hands over."""
+        self._loader = hydra_context.config_loader
+        self._hand_over: Callable[[Any], Any] = task_function
+        self._config = config
 
     def sweep(self, arguments: list[str]) -> Any:
         """Enumerate the points and hand them over."""
         from bench.search.compose import grid_of
 
-        return self.task_function(grid_of(arguments, self.config, self.hydra_context.config_loader))  # type: ignore[arg-type]
+        return self._hand_over(grid_of(arguments, self._config, self._loader))
 
 
 ConfigStore.instance().store(

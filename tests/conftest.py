@@ -1,0 +1,92 @@
+"""Shared by all tests: recordings made on the spot, a manifest of them, and the command line as a process."""
+
+import csv
+import math
+import os
+import subprocess
+import sys
+import wave
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+AMPLITUDE = 9_000
+BASE_HZ = 440
+
+
+@pytest.fixture(scope="session")
+def speech_dir() -> Path:
+    """Recordings of people, for tests that need real speech; they are not part of the repository."""
+    named = os.environ.get("ASR_SWEEP_SPEECH")
+    if not named:
+        pytest.skip("set ASR_SWEEP_SPEECH to a folder that holds longform/ and librispeech_other/")
+    folder = Path(named)
+    lacking = [name for name in ("longform", "librispeech_other") if not (folder / name).is_dir()]
+    if lacking:
+        pytest.skip(f"set ASR_SWEEP_SPEECH to a folder that holds {' and '.join(lacking)}/; {folder} does not")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_wav() -> Callable[..., Path]:
+    """Make `write_wav(path, seconds, rate_hz=16000, channels=1)`: a 16-bit tone, an octave higher in each channel."""
+
+    def write(path: Path, seconds: float, rate_hz: int = 16_000, channels: int = 1) -> Path:
+        second = array(
+            "h",
+            (
+                round(AMPLITUDE * math.sin(2 * math.pi * BASE_HZ * 2**channel * frame / rate_hz))
+                for frame in range(rate_hz)
+                for channel in range(channels)
+            ),
+        )
+        if sys.byteorder == "big":
+            second.byteswap()
+        frames = round(seconds * rate_hz)
+        content = second.tobytes() * math.ceil(seconds)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(channels)
+            file.setsampwidth(2)
+            file.setframerate(rate_hz)
+            file.writeframes(content[: frames * channels * 2])
+        return path
+
+    return write
+
+
+@pytest.fixture
+def tone_manifest(tmp_path: Path, write_wav: Callable[..., Path]) -> Callable[..., Path]:
+    """Make `tone_manifest(*seconds)`: a manifest.csv of tones with two words a second, as engine=fake hears."""
+
+    def write(*seconds: float) -> Path:
+        manifest = tmp_path / "manifest.csv"
+        with manifest.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["path", "text"])
+            for number, length in enumerate(seconds, 1):
+                wav = write_wav(tmp_path / "tones" / f"{number}.wav", length)
+                rows.writerow([wav.relative_to(tmp_path).as_posix(), " ".join(["word"] * round(2 * length))])
+        return manifest
+
+    return write
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Make `cli(*arguments, cwd=tmp_path, timeout_s=120)`: run the command line as users do."""
+
+    def run(*arguments: str | Path, cwd: Path = tmp_path, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bench", *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout_s,
+            check=False,
+        )
+
+    return run

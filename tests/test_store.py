@@ -1,0 +1,413 @@
+import dataclasses
+import pickle
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bench import store
+from bench.config import Config, DataConfig, DataSource, DecodeConfig, Engine, flatten
+from bench.errors import StoreError
+from bench.records import (
+    Environment,
+    Job,
+    MemoryUse,
+    PhaseTimes,
+    RunResult,
+    Sample,
+    Status,
+    TrialOutcome,
+    Utterance,
+    UtteranceResult,
+    WordCounts,
+)
+
+ENVIRONMENT = Environment(
+    cpu_model="Abacus 9", cpu_cores=8, cpu_usable=4, ram_mib=1_024.5, gpu=None, gpu_driver=None, os="Linux 6.1",
+    python="3.11.9", torch="2.9", transformers=None, harness="0.1.0", commit="0123456789ab-dirty",
+)  # fmt: skip
+CONFIG = Config(
+    study="mine",
+    engine=Engine.fake,
+    threads=2,
+    data=DataConfig(source=DataSource.manifest, path="m.csv"),
+    decode=DecodeConfig(chunk_length_s=12.0, stride_length_s=2.5, timestamps=True),
+)
+UTTERANCES = (
+    Utterance("a.wav", Path("data", "a.wav"), "one two three four", "Ann"),
+    Utterance("b.wav@1.5", Path("data", "b.wav"), "", None, 1.5),
+    Utterance("c.wav", Path("data", "c.wav"), "dŵr \u2028 \"quoted\", 'and' <b>"),
+)
+# Inference takes 4, 1 and 2 s: the median repeat is the third, and its phases are the ones to show.
+OUTCOME = TrialOutcome(
+    load_s=2.0,
+    audio_decode_s=0.5,
+    warmup_s=(0.375, 0.125),
+    passes=(
+        PhaseTimes(4.0, 0.5, 1.0, 2.0, 0.25),
+        PhaseTimes(1.0, 0.125, 0.25, 0.5, 0.0625),
+        PhaseTimes(2.0, 0.25, 0.75, 0.875, 0.125),
+    ),
+    cpu_s=(8.0, 2.0, 4.0),
+    memory=MemoryUse(rss_at_start_mib=100.0, load_peak_rss_mib=400.0, rss_after_load_mib=300.0, peak_rss_mib=350.0),
+    utterances=(
+        UtteranceResult(UTTERANCES[0], 20.0, 3, "one too three", WordCounts(1, 1, 0, 2)),
+        UtteranceResult(UTTERANCES[1], 10.0, 1, "hm hm", WordCounts(insertions=2)),
+        UtteranceResult(UTTERANCES[2], None, None, None, None, error="c.wav cannot be decoded"),
+    ),
+    torch_threads=2,
+)
+TIMELINE = (
+    Sample(0.0, "start", None, 90.0),
+    Sample(0.1, "load", 150.0, 410.5, 20.0, 1_000.0, 700.0, 55.5),
+    Sample(0.2, "inference", 99.0, None, None, None, 800.0, None),
+)
+
+
+def run(trial: str = "aaaa", attempt: int = 1, replicate: int = 0, **changes: Any) -> RunResult:
+    """A run that went well; `changes` replace fields of the result."""
+    job = Job("mine", trial, replicate, attempt, CONFIG, "fake/ok", UTTERANCES, "data/m.csv", "feedfeed")
+    ok = RunResult(job, Status.ok, None, False, "2026-01-02T03:04:05+00:00", 15.0, OUTCOME, TIMELINE, ENVIRONMENT)
+    return dataclasses.replace(ok, **changes)
+
+
+def failed(status: Status = Status.error, **changes: Any) -> RunResult:
+    """A run whose process did not reach its end."""
+    return run(**{"status": status, "status_reason": "it broke", "outcome": None, **changes})
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    folder = tmp_path / "results" / "mine"
+    store.write_study(folder, {"study": "mine"})
+    return folder
+
+
+def row(study: Path) -> dict[str, Any]:
+    (found,) = store.load_runs(study).to_dict("records")
+    return {str(name): value for name, value in found.items()}
+
+
+def test_a_run_is_read_as_it_was_written(study: Path) -> None:
+    store.write_run(study, run(replicate=3))
+    found = row(study)
+    assert found["schema_version"] == store.SCHEMA_VERSION
+    assert (found["study"], found["trial_id"], found["run_id"]) == ("mine", "aaaa", "aaaa-3")
+    assert (found["replicate"], found["attempt"], found["status"]) == (3, 1, "ok")
+    assert (found["data.name"], found["data.fingerprint"], found["utterances"]) == ("data/m.csv", "feedfeed", 3)
+    assert (found["started_at"], found["wall_s"]) == ("2026-01-02T03:04:05+00:00", 15.0)
+    assert not found["retryable"]
+    assert pd.isna(found["status_reason"])
+    assert pd.isna(found["traceback"])
+
+
+def test_every_setting_has_a_column_with_its_value(study: Path) -> None:
+    store.write_run(study, run())
+    found = row(study)
+    places = {"study", "results.root", "results.reports"}
+    expected = {name: value for name, value in flatten(CONFIG) if name not in places}
+    assert set(store.SETTINGS) == set(expected)
+    for name, value in expected.items():
+        assert pd.isna(found[name]) if value is None else found[name] == value, name
+    assert not places & set(found) - {"study"}
+
+
+def test_the_environment_is_kept_with_the_threads_the_run_used(study: Path) -> None:
+    store.write_run(study, run())
+    found = row(study)
+    for name, value in dataclasses.asdict(dataclasses.replace(ENVIRONMENT, torch_threads=2)).items():
+        assert pd.isna(found[f"env.{name}"]) if value is None else found[f"env.{name}"] == value, name
+
+
+def test_metrics_by_hand(study: Path) -> None:
+    store.write_run(study, run())
+    found = row(study)
+    assert list(found["warmup_s"]) == [0.375, 0.125]
+    assert list(found["inference_s"]) == [4.0, 1.0, 2.0]
+    phases = [found[f"{name}_s"] for name in ("features", "encode", "decode", "merge")]
+    assert phases == [0.25, 0.75, 0.875, 0.125]
+    # 15 s of wall time, of which load 2, audio 0.5, warm-ups 0.5 and inference 7.
+    assert (found["load_s"], found["audio_decode_s"], found["overhead_s"]) == (2.0, 0.5, 5.0)
+    # 30 s of audio in a median of 2 s.
+    assert (found["audio_s"], found["rtfx"]) == (30.0, 15.0)
+    assert found["rtf"] == pytest.approx(1 / 15)
+    assert found["cpu_pct"] == 200.0  # 14 CPU seconds in 7 s
+    # 1 substitution, 1 deletion, and 2 insertions where nothing was said; 4 words said.
+    assert [found[name] for name in ("substitutions", "deletions", "insertions", "hits")] == [1, 1, 2, 2]
+    assert (found["reference_words"], found["wer"], found["utterances_failed"]) == (4, 1.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [((3.0,), 3.0), ((3.0, 5.0), 3.0), ((5.0, 3.0), 3.0), ((9.0, 1.0, 5.0, 7.0), 5.0)]
+)
+def test_the_phases_are_those_of_one_pass_in_the_middle(study: Path, seconds: tuple[float, ...], shown: float) -> None:
+    passes = tuple(PhaseTimes(each, each / 8, each / 4, each / 2, each / 16) for each in seconds)
+    store.write_run(study, run(outcome=dataclasses.replace(OUTCOME, passes=passes, cpu_s=seconds)))
+    found = row(study)
+    phases = [found[f"{name}_s"] for name in ("features", "encode", "decode", "merge")]
+    assert phases == [shown / 8, shown / 4, shown / 2, shown / 16]
+
+
+def test_peaks_come_from_the_kernel_and_the_driver(study: Path) -> None:
+    store.write_run(study, run())
+    found = row(study)
+    assert (found["rss_at_start_mib"], found["load_peak_rss_mib"], found["rss_after_load_mib"]) == (100.0, 400.0, 300.0)
+    assert (found["peak_rss_mib"], found["peak_rss_source"]) == (350.0, "vmhwm")
+    assert found["peak_gpu_process_mib"] == 800.0
+    assert pd.isna(found["peak_gpu_allocated_mib"])
+
+
+def test_a_killed_run_keeps_its_highest_sample_and_says_so(study: Path) -> None:
+    store.write_run(study, failed(Status.oom))
+    found = row(study)
+    assert (found["peak_rss_mib"], found["peak_rss_source"]) == (410.5, "sampled")
+
+
+def test_a_run_that_was_never_seen_has_no_peak(study: Path) -> None:
+    store.write_run(study, failed(Status.error, timeline=()))
+    found = row(study)
+    assert pd.isna(found["peak_rss_mib"])
+    assert pd.isna(found["peak_rss_source"])
+    assert store.load_timeline(study).empty
+
+
+@pytest.mark.parametrize("status", [Status.error, Status.oom, Status.timeout])
+def test_a_failed_run_is_a_row_with_its_reason_and_nulls(study: Path, status: Status) -> None:
+    store.write_run(study, failed(status, retryable=True, traceback="Traceback:\n  line"))
+    found = row(study)
+    assert (found["status"], found["status_reason"], found["traceback"]) == (status, "it broke", "Traceback:\n  line")
+    assert found["retryable"]
+    for name in ("wer", "rtfx", "rtf", "overhead_s", "hits", "audio_s", "utterances_failed", "load_s", "cpu_pct"):
+        assert pd.isna(found[name]), name
+    assert found["inference_s"] is None
+    assert found["utterances"] == 3
+    assert found["decode.chunk_length_s"] == 12.0
+    assert store.load_utterances(study).empty
+    assert list(store.load_utterances(study).columns) == store.UTTERANCE_SCHEMA.names
+
+
+def test_utterances_are_read_as_they_were_written(study: Path) -> None:
+    store.write_run(study, run())
+    said, silent, broken = store.load_utterances(study).to_dict("records")
+    assert said["run_id"] == "aaaa-0"
+    assert (said["utterance_id"], said["path"], said["speaker"]) == ("a.wav", str(Path("data", "a.wav")), "Ann")
+    assert (said["reference"], said["hypothesis"]) == ("one two three four", "one too three")
+    counts = [said[name] for name in ("substitutions", "deletions", "insertions", "hits", "reference_words", "windows")]
+    assert counts == [1, 1, 0, 2, 4, 3]
+    assert said["wer"] == 0.5
+    assert (silent["start_s"], silent["audio_s"], silent["insertions"], silent["reference_words"]) == (1.5, 10.0, 2, 0)
+    assert pd.isna(silent["wer"])
+    assert broken["reference"] == UTTERANCES[2].text
+    assert broken["error"] == "c.wav cannot be decoded"
+    for name in ("hypothesis", "audio_s", "windows", "substitutions", "hits", "wer", "speaker"):
+        assert pd.isna(broken[name]), name
+
+
+def test_the_timeline_is_read_as_it_was_written(study: Path) -> None:
+    store.write_run(study, run())
+    found = store.load_timeline(study)
+    assert list(found["phase"]) == ["start", "load", "inference"]
+    for name in (field.name for field in dataclasses.fields(Sample)):
+        written = [getattr(sample, name) for sample in TIMELINE]
+        assert [None if pd.isna(value) else value for value in found[name]] == written
+
+
+def test_the_last_attempt_counts(study: Path) -> None:
+    for attempt in (1, 9, 10, 2):  # 10 comes before 9 in the order of letters
+        last = attempt == 10
+        result = run(attempt=attempt) if last else failed(attempt=attempt, status_reason=f"attempt {attempt}")
+        store.write_run(study, result)
+    store.write_run(study, failed(trial="bbbb"))
+    assert store.last_attempts(study) == {
+        "aaaa-0": store.Attempt("aaaa-0", 10, Status.ok),
+        "bbbb-0": store.Attempt("bbbb-0", 1, Status.error),
+    }
+    assert store.load_runs(study)[["run_id", "attempt"]].to_numpy().tolist() == [["aaaa-0", 10], ["bbbb-0", 1]]
+    assert set(store.load_utterances(study)["attempt"]) == {10}
+    assert set(store.load_timeline(study)["attempt"]) == {1, 10}
+
+
+def test_runs_come_in_the_order_they_were_started(study: Path) -> None:
+    for trial, second in (("c", 3), ("a", 2), ("b", 1)):
+        store.write_run(study, run(trial=trial, started_at=f"2026-01-02T03:04:0{second}+00:00"))
+    assert list(store.load_runs(study)["trial_id"]) == ["b", "a", "c"]
+
+
+def test_other_tools_read_the_folders_as_they_are(study: Path) -> None:
+    store.write_run(study, run())
+    store.write_run(study, failed(Status.oom, trial="bbbb"))
+    (study / "runs" / ".writing-left-behind").write_bytes(b"half a fi")
+    query = f"select run_id, \"decode.chunk_length_s\", wer from '{study / 'runs' / '*.parquet'}' order by run_id"
+    assert duckdb.execute(query).fetchall() == [("aaaa-0", 12.0, 1.0), ("bbbb-0", 12.0, None)]
+    frame = pd.read_parquet(study / "runs")
+    assert sorted(frame["status"]) == ["ok", "oom"]
+    assert len(pd.read_parquet(study / "utterances")) == 3
+    assert len(pd.read_parquet(study / "timeline")) == 6
+    assert len(store.load_runs(study)) == 2
+
+
+@pytest.mark.parametrize(
+    ("folder", "schema"),
+    [("runs", store.RUN_SCHEMA), ("utterances", store.UTTERANCE_SCHEMA), ("timeline", store.TIMELINE_SCHEMA)],
+)
+def test_columns_are_typed_even_where_all_is_null(study: Path, folder: str, schema: pa.Schema) -> None:
+    store.write_run(study, failed(timeline=()))
+    (path,) = (study / folder).glob("*.parquet")
+    assert pq.read_schema(path).equals(schema)
+    assert not any(pa.types.is_null(kind) for kind in schema.types)
+
+
+def test_a_new_study_is_empty_and_has_every_column(study: Path) -> None:
+    assert store.last_attempts(study) == {}
+    found = store.load_runs(study)
+    assert found.empty
+    assert list(found.columns) == store.RUN_SCHEMA.names
+
+
+@pytest.mark.parametrize("load", [store.load_runs, store.load_utterances, store.load_timeline])
+def test_a_study_that_is_not_there_is_told_from_those_that_are(
+    study: Path, load: Callable[[Path], pd.DataFrame]
+) -> None:
+    with pytest.raises(StoreError, match=rf"^no study at {re.escape(str(study.parent / 'my'))}; .*: mine$"):
+        load(study.parent / "my")
+
+
+def test_studies_are_listed_by_name(study: Path) -> None:
+    store.write_study(study.parent / "a study", {})
+    (study.parent / "no study").mkdir()
+    assert store.list_studies(study.parent) == [study.parent / "a study", study]
+    assert store.list_studies(study.parent / "nowhere") == []
+
+
+def test_a_description_is_read_as_it_was_written(study: Path) -> None:
+    description = {"command": "asr-sweep run -m 'a=1,2'", "space": {"decode.language": ["cy", None]}, "name": "dŵr"}
+    store.write_study(study, description)
+    assert store.read_study(study) == description
+    assert store.read_study(study.parent / "new") is None
+
+
+@pytest.mark.parametrize("content", [b"- a\n- list\n", b"", b"a: [1,\nb: }", b"\xff\xfe\x00"])
+def test_a_damaged_description_is_named_with_the_cure(study: Path, content: bytes) -> None:
+    (study / "study.yaml").write_bytes(content)
+    with pytest.raises(StoreError) as caught:
+        store.read_study(study)
+    assert str(caught.value).startswith(str(study / "study.yaml"))
+    assert "restore it, or delete it" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["notes.parquet", "aaaa-0.1.parquet", "aaaa-0.one.ok.parquet", "aaaa-0.1.fine.parquet", "a.b-0.1.ok.parquet"],
+)
+def test_a_strange_file_is_named(study: Path, name: str) -> None:
+    store.write_run(study, run())
+    (study / "runs" / name).write_bytes(b"")
+    with pytest.raises(StoreError) as caught:
+        store.load_runs(study)
+    assert str(study / "runs" / name) in str(caught.value)
+    assert "move it out" in str(caught.value)
+
+
+def test_a_file_that_was_cut_off_is_named(study: Path) -> None:
+    store.write_run(study, run())
+    (path,) = (study / "runs").glob("*.parquet")
+    path.write_bytes(path.read_bytes()[:1_000])
+    with pytest.raises(StoreError, match=re.escape(str(path))):
+        store.load_runs(study)
+
+
+def rewrite(study: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change the study's only run file, as another version of the harness might have written it."""
+    (path,) = (study / "runs").glob("*.parquet")
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def test_a_later_schema_version_is_refused(study: Path) -> None:
+    store.write_run(study, run())
+    later = pa.array([store.SCHEMA_VERSION + 1], pa.int32())
+    rewrite(study, lambda table: table.set_column(table.column_names.index("schema_version"), "schema_version", later))
+    with pytest.raises(StoreError, match=rf"schema version {store.SCHEMA_VERSION + 1}.*upgrade asr-sweep"):
+        store.load_runs(study)
+
+
+def test_a_column_an_earlier_version_did_not_have_is_null(study: Path) -> None:
+    store.write_run(study, run())
+    rewrite(study, lambda table: table.drop_columns(["merge_s", "env.commit"]))
+    store.write_run(study, run(trial="bbbb", started_at="2027"))
+    found = store.load_runs(study)
+    assert list(found.columns) == store.RUN_SCHEMA.names
+    assert [None if pd.isna(value) else value for value in found["merge_s"]] == [None, 0.125]
+    assert [None if pd.isna(value) else value for value in found["env.commit"]] == [None, ENVIRONMENT.commit]
+
+
+def test_a_write_that_fails_leaves_nothing_behind(study: Path) -> None:
+    store.write_run(study, run())
+    files = {path.relative_to(study) for path in study.rglob("*")}
+    (study / "runs" / store.Attempt("bbbb-0", 1, Status.ok).file_name).mkdir()  # a file cannot replace a folder
+    with pytest.raises(OSError, match="directory"):
+        store.write_run(study, run(trial="bbbb"))
+    assert not [path for path in (study / "runs").iterdir() if path.name.startswith(".")]
+    (study / "runs" / "bbbb-0.1.ok.parquet").rmdir()
+    # What was written before the run's own file is invisible, and the next attempt overwrites it.
+    assert set(store.load_utterances(study)["run_id"]) == {"aaaa-0"}
+    assert {path.relative_to(study) for path in study.rglob("*")} - files == {
+        Path("timeline", "bbbb-0.1.ok.parquet"),
+        Path("utterances", "bbbb-0.1.ok.parquet"),
+    }
+
+
+def test_files_may_be_read_by_others(study: Path) -> None:
+    store.write_run(study, run())
+    assert {path.stat().st_mode & 0o777 for path in study.rglob("*") if path.is_file()} == {0o644}
+
+
+# Writes the same three runs over and over, each with thousands of samples, until it is killed.
+WRITER = """
+import pickle, sys
+from pathlib import Path
+from bench import store
+
+results = pickle.load(sys.stdin.buffer)
+for result in results:
+    store.write_run(Path(sys.argv[1]), result)
+print("ready", flush=True)
+while True:
+    for result in results:
+        store.write_run(Path(sys.argv[1]), result)
+"""
+
+
+def test_a_reader_never_sees_part_of_a_file_even_when_the_writer_is_killed(study: Path) -> None:
+    samples = tuple(Sample(number / 10, "inference", float(number), 1.0) for number in range(5_000))
+    trials = ("aaaa", "bbbb", "cccc")
+    command = [sys.executable, "-c", WRITER, str(study)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        pickle.dump([run(trial=trial, timeline=samples) for trial in trials], writer.stdin)
+        writer.stdin.close()
+        assert writer.stdout.readline() == b"ready\n"
+        files = sorted(study.glob("*/*.parquet"))
+        versions = set()
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            for path in files:
+                content = path.read_bytes()
+                assert (content[:4], content[-4:]) == (b"PAR1", b"PAR1")  # as every whole parquet file begins and ends
+                versions.add(path.stat().st_ino)
+        assert sorted(store.load_runs(study)["trial_id"]) == list(trials)
+        assert len(store.load_timeline(study)) == 3 * len(samples)
+        writer.kill()
+    assert len(files) == 9
+    assert len(versions) > len(files)  # they were indeed written anew meanwhile
+    assert len(store.load_timeline(study)) == 3 * len(samples)
+    assert sorted(store.last_attempts(study)) == [f"{trial}-0" for trial in trials]

@@ -1,0 +1,307 @@
+"""The loop with the fake engine: what runs, in which order, how it ends, and what the next start makes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+import bench
+from bench import store
+from bench.errors import BenchError, ConfigError, StoreError
+from bench.search.compose import compose
+from bench.sweep import trial_id
+
+
+@pytest.fixture
+def study(tmp_path: Path, tone_manifest: Callable[..., Path]) -> list[str]:
+    """Overrides of a study named "s" with the fake engine over two short recordings of 3 s and 5 s."""
+    return [
+        "study=s",
+        f"results.root={tmp_path / 'results'}",
+        "engine=fake",
+        "model=fake",
+        "data=manifest",
+        f"data.path={tone_manifest(3, 5)}",
+        "measure.warmup=0",
+        "decode.stride_length_s=0",
+    ]
+
+
+@pytest.fixture
+def study_dir(tmp_path: Path) -> Path:
+    return tmp_path / "results" / "s"
+
+
+def _identities(runs: pd.DataFrame) -> set[tuple[float, float]]:
+    return set(zip(runs["decode.chunk_length_s"], runs["decode.stride_length_s"], strict=True))
+
+
+def test_grid_runs_once_and_is_scored(study: list[str], study_dir: Path) -> None:
+    runs = bench.run("-m", *study, "decode.chunk_length_s=2,4", "decode.stride_length_s=0,1")
+    # 2/1 is impossible: its stride is half of the chunk.
+    assert _identities(runs) == {(2, 0), (4, 0), (4, 1)}
+    assert set(runs["status"]) == {"ok"}
+    # 8 s of audio at two words a second, and a grid whose borders all fall on half seconds: nothing is lost.
+    assert list(runs["reference_words"]) == [16] * 3
+    assert list(runs["wer"]) == [0.0] * 3
+    assert list(runs["audio_s"]) == [8.0] * 3
+    description = store.read_study(study_dir)
+    assert description is not None
+    (skipped,) = description["skipped"]
+    assert skipped["settings"] == {"decode.chunk_length_s": 2, "decode.stride_length_s": 1}
+    assert "half" in skipped["reason"]
+    assert description["space"] == {"decode.chunk_length_s": [2, 4], "decode.stride_length_s": [0, 1]}
+
+
+def test_second_start_executes_nothing(study: list[str], study_dir: Path) -> None:
+    first = bench.run(*study)
+    stamps = {path: path.stat().st_mtime_ns for path in (study_dir / "runs").iterdir()}
+    second = bench.run(*study)
+    pd.testing.assert_frame_equal(first, second)
+    assert {path: path.stat().st_mtime_ns for path in (study_dir / "runs").iterdir()} == stamps
+
+
+def test_widening_a_space_runs_only_what_is_new(study: list[str]) -> None:
+    first = bench.run("-m", *study, "decode.chunk_length_s=10,20")
+    wider = bench.run("-m", *study, "decode.chunk_length_s=10,20,30")
+    assert len(wider) == 3
+    kept = wider[wider["run_id"].isin(first["run_id"])]
+    assert set(kept["started_at"]) == set(first["started_at"])
+
+
+def test_replicates_are_interleaved(study: list[str]) -> None:
+    runs = bench.run("-m", *study, "decode.chunk_length_s=5,10,20", "measure.replicates=3")
+    assert list(runs.sort_values("started_at")["replicate"]) == [0] * 3 + [1] * 3 + [2] * 3
+    assert set(Counter(runs["trial_id"]).values()) == {3}
+    assert runs["run_id"].is_unique
+    orders = [tuple(group["decode.chunk_length_s"]) for _, group in runs.groupby("replicate")]
+    assert all(sorted(order) == [5, 10, 20] for order in orders)
+
+
+def test_order_is_seeded(study: list[str], tmp_path: Path) -> None:
+    def order(folder: str, seed: int) -> list[float]:
+        sweep = [*study, f"results.root={tmp_path / folder}", "decode.chunk_length_s=4,6,8,10,12,14"]
+        return list(bench.run("-m", *sweep, f"seed={seed}")["decode.chunk_length_s"])
+
+    assert order("a", 0) == order("b", 0)
+    assert order("a", 0) != order("c", 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "attempts", "said"),
+    [
+        ("fake/error", "error", 2, "RuntimeError: the fake engine was told to fail"),
+        ("fake/exit", "error", 2, "ended by itself with exit code 3"),
+        ("fake/oom", "oom", 1, "MemoryError"),  # information, not a failure: it would only happen again
+        ("fake/nonsense", "error", 1, "unknown to engine=fake"),  # raised on purpose: it would only repeat itself
+    ],
+)
+def test_faults_become_rows(
+    study: list[str], study_dir: Path, model: str, status: str, attempts: int, said: str
+) -> None:
+    runs = bench.run("-m", *study, f"model.name={model},fake/ok", "executor.max_attempts=2")
+    rows = {row["model.name"]: row for row in runs.to_dict("records")}
+    assert rows["fake/ok"]["status"] == "ok"
+    failed = rows[model]
+    assert failed["status"] == status
+    assert said in failed["status_reason"]
+    assert failed["attempt"] == attempts
+    assert pd.isna(failed["wer"])
+    assert failed["inference_s"] is None
+    assert len(list((study_dir / "runs").iterdir())) == attempts + 1  # every attempt is kept
+
+
+def test_failed_runs_are_tried_again_by_the_next_start_up_to_the_limit(study: list[str], study_dir: Path) -> None:
+    failing = [*study, "model.name=fake/nonsense"]
+    for expected in (1, 2, 2):
+        runs = bench.run(*failing, "executor.max_attempts=2")
+        assert list(runs["attempt"]) == [expected]
+    assert len(list((study_dir / "runs").iterdir())) == 2
+
+
+def test_timeout(study: list[str]) -> None:
+    runs = bench.run(*study, "model.name=fake/hang", "executor.timeout_s=1", "executor.max_attempts=1")
+    (row,) = runs.to_dict("records")
+    assert row["status"] == "timeout"
+    assert "executor.timeout_s=1" in row["status_reason"]
+    assert "'inference'" in row["status_reason"]
+    assert row["peak_rss_source"] == "sampled"
+    assert row["peak_rss_mib"] > 0
+
+
+def test_unusable_recordings_are_reported_and_not_scored(study: list[str], tmp_path: Path, study_dir: Path) -> None:
+    with (tmp_path / "manifest.csv").open("a") as file:
+        file.write("missing.wav,word word\n")
+    (row,) = bench.run(*study).to_dict("records")
+    assert (row["status"], row["utterances"], row["utterances_failed"]) == ("ok", 3, 1)
+    assert row["reference_words"] == 16  # the words of the missing recording count for nothing
+    utterances = {item["utterance_id"]: item for item in bench.load_utterances(study_dir).to_dict("records")}
+    bad = utterances["missing.wav"]
+    assert "missing.wav" in bad["error"]
+    assert pd.isna(bad["hypothesis"])
+    assert pd.isna(bad["wer"])
+
+
+def test_trial_identity(study: list[str]) -> None:
+    def identity(*overrides: str, data: str = "d") -> str:
+        composed = compose([*study, *overrides])
+        assert composed is not None
+        return trial_id(composed.config, data)
+
+    base = identity()
+    for same in ("measure.repeats=2", "executor.timeout_s=9", "results.root=x", "score.normalizer=none", "study=x"):
+        assert identity(same) == base, same
+    for other in ("decode.batch_size=2", "device=cuda", "threads=1", "seed=1", "model.dtype=float16"):
+        assert identity(other) != base, other
+    assert identity(data="e") != base
+    assert identity("decode.chunk_length_s=30") == identity("decode.chunk_length_s=30.0")
+
+
+def test_runs_scored_otherwise_are_not_mixed(study: list[str]) -> None:
+    bench.run(*study)
+    with pytest.raises(StoreError, match=r"score\.normalizer=whisper_english.*none"):
+        bench.run(*study, "score.normalizer=none")
+
+
+def test_wrong_requests_leave_no_study(study: list[str], study_dir: Path) -> None:
+    for wrong in ("decode.stride_length_s=15", "data.path=absent.csv", "model.name=./absent"):
+        with pytest.raises(BenchError):
+            bench.run(*study, wrong)
+        assert not (study_dir / "study.yaml").exists(), wrong
+    with pytest.raises(ConfigError):
+        bench.run(*study, "--cfg", "job")
+
+
+# What a driver that is killed or interrupted leaves behind.
+
+_SLOW_SWEEP = [
+    "-m",
+    "model.name=fake/slow",
+    "decode.chunk_length_s=2,3,4,5",
+    "decode.batch_size=1",
+    "measure.repeats=2",
+]
+
+
+@pytest.fixture
+def driver(study: list[str], tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Starts drivers of a sweep of four runs that take a second or so each."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "bench", "run", *study, *_SLOW_SWEEP]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def _wait_for_runs(study_dir: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list((study_dir / "runs").glob("*.parquet"))) < count:
+        assert time.monotonic() < deadline, "no run finished in time"
+        time.sleep(0.05)
+
+
+def _assert_complete(study_dir: Path) -> pd.DataFrame:
+    runs = bench.load_runs(study_dir)
+    assert sorted(runs["decode.chunk_length_s"]) == [2, 3, 4, 5]
+    assert set(runs["status"]) == {"ok"}
+    every = pd.read_parquet(study_dir / "runs")
+    assert not every.duplicated(["run_id", "attempt"]).any()
+    utterances = pd.read_parquet(study_dir / "utterances")
+    assert not utterances.duplicated(["run_id", "attempt", "utterance_id"]).any()
+    return runs
+
+
+def test_killed_driver_goes_on_where_it_was(
+    study: list[str], study_dir: Path, driver: Callable[[], subprocess.Popen[str]]
+) -> None:
+    process = driver()
+    _wait_for_runs(study_dir, 1)
+    time.sleep(0.3)  # into the next run
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    finished = {path.name for path in (study_dir / "runs").glob("*.parquet")}
+    assert 1 <= len(finished) < 4
+    _, orphans = psutil.wait_procs(family, timeout=10)
+    assert not orphans, "a killed driver leaves no process behind"
+
+    bench.run(*study, *_SLOW_SWEEP)
+    _assert_complete(study_dir)
+    assert finished <= {path.name for path in (study_dir / "runs").iterdir()}
+
+
+def test_killed_run_is_tried_again(study_dir: Path, driver: Callable[[], subprocess.Popen[str]]) -> None:
+    process = driver()
+    _wait_for_runs(study_dir, 1)
+    victim = _run_process(process.pid)
+    victim.kill()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    _assert_complete(study_dir)
+    attempts = pd.read_parquet(study_dir / "runs")
+    (killed,) = attempts[attempts["status"] == "error"].to_dict("records")
+    assert "SIGKILL" in killed["status_reason"]
+    assert killed["peak_rss_source"] == "sampled"
+    assert ((attempts["run_id"] == killed["run_id"]) & (attempts["status"] == "ok")).sum() == 1
+
+
+def _run_process(driver_pid: int) -> psutil.Process:
+    """The process that executes a run: the only grandchild, forked by the process server."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for server in psutil.Process(driver_pid).children():
+            for run in server.children():
+                return run
+        time.sleep(0.02)
+    raise AssertionError("no run was executing")
+
+
+def test_ctrl_c_keeps_what_is_done(
+    study: list[str], study_dir: Path, driver: Callable[[], subprocess.Popen[str]]
+) -> None:
+    process = driver()
+    _wait_for_runs(study_dir, 1)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "to go on: asr-sweep run" in out
+    assert "Traceback" not in out + err
+    left = bench.load_runs(study_dir)
+    assert set(left["status"]) == {"ok"}
+    bench.run(*study, *_SLOW_SWEEP)
+    _assert_complete(study_dir)
+
+
+def test_two_drivers_of_one_study(
+    study: list[str], study_dir: Path, driver: Callable[[], subprocess.Popen[str]]
+) -> None:
+    driver()
+    _wait_for_runs(study_dir, 1)
+    with pytest.raises(StoreError, match="another process"):
+        bench.run(*study)
+
+
+def test_script_without_main_guard(study: list[str], tmp_path: Path) -> None:
+    """Children must not import the user's script again: it would start the study anew, for ever."""
+    script = tmp_path / "script.py"
+    script.write_text(f"import bench\nprint('ran', len(bench.run(*{study!r})))\n")
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("ran 1") == 1
