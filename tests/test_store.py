@@ -4,7 +4,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -386,27 +387,42 @@ while True:
 """
 
 
+@contextmanager
+def _killed_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Leave no writer behind a failing test, which would then wait for it for ever."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_a_reader_never_sees_part_of_a_file_even_when_the_writer_is_killed(study: Path) -> None:
     samples = tuple(Sample(number / 10, "inference", float(number), 1.0) for number in range(5_000))
     trials = ("aaaa", "bbbb", "cccc")
     command = [sys.executable, "-c", WRITER, str(study)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+    with _killed_at_the_end(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)) as writer:
         assert writer.stdin is not None
         assert writer.stdout is not None
         pickle.dump([run(trial=trial, timeline=samples) for trial in trials], writer.stdin)
         writer.stdin.close()
         assert writer.stdout.readline() == b"ready\n"
-        files = sorted(study.glob("*/*.parquet"))
-        versions = set()
-        until = time.monotonic() + 1.5
-        while time.monotonic() < until:
-            for path in files:
-                content = path.read_bytes()
-                assert (content[:4], content[-4:]) == (b"PAR1", b"PAR1")  # as every whole parquet file begins and ends
-                versions.add(path.stat().st_ino)
-        assert sorted(store.load_runs(study)["trial_id"]) == list(trials)
-        assert len(store.load_timeline(study)) == 3 * len(samples)
-        writer.kill()
+        try:
+            files = sorted(study.glob("*/*.parquet"))
+            versions = set()
+            until = time.monotonic() + 1.5
+            while time.monotonic() < until:
+                for path in files:
+                    content = path.read_bytes()
+                    assert (content[:4], content[-4:]) == (
+                        b"PAR1",
+                        b"PAR1",
+                    )  # as every whole parquet file begins and ends
+                    versions.add(path.stat().st_ino)
+            assert sorted(store.load_runs(study)["trial_id"]) == list(trials)
+            assert len(store.load_timeline(study)) == 3 * len(samples)
+        finally:
+            writer.kill()
     assert len(files) == 9
     assert len(versions) > len(files)  # they were indeed written anew meanwhile
     assert len(store.load_timeline(study)) == 3 * len(samples)
