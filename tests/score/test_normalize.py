@@ -28,7 +28,7 @@ EXAMPLES = [
 ]
 
 
-THEIR_ENGLISH: Normalizer = EnglishTextNormalizer(SPELLING)  # type: ignore[no-untyped-call]
+THEIR_ENGLISH: Normalizer = EnglishTextNormalizer(SPELLING)
 THEIR_BASIC: Normalizer = BasicTextNormalizer()
 
 
