@@ -9,8 +9,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from bench.errors import BenchError
+from bench.errors import BenchError, ConfigError
 
 _FAILED = 1
 _WRONG_REQUEST = 2
@@ -42,14 +43,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(argv)
         return int(options.command(options))
     except BenchError as error:
-        print(f"asr-sweep: {error}", file=sys.stderr)
-        return _WRONG_REQUEST
+        return _refuse(str(error))
+    except OSError as error:  # a folder that cannot be written, a full disk
+        return _refuse(f"{error}; check --results, --reports, results.root and the space left on the disk")
     except KeyboardInterrupt:
         return _INTERRUPTED
 
 
+def _refuse(message: str) -> int:
+    print(f"asr-sweep: {' '.join(message.split())}", file=sys.stderr)
+    return _WRONG_REQUEST
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses a wrong command line in one line, as everything else is refused."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see: asr-sweep --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="asr-sweep",
         description="Benchmarks and hyperparameter sweeps for speech recognition.",
         epilog=_RUN_HELP,

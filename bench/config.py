@@ -221,9 +221,14 @@ def validate(config: Config) -> None:
     _validate_windows(config)
 
 
+_LONGEST_NAME = 200  # file systems allow 255 bytes, and temporary names need some of them
+
+
 def _validate_study_name(study: str) -> None:
     if not study or study in {".", ".."} or any(mark in study for mark in "/\\:\0") or study != study.strip():
         raise ConfigError(f"study={study!r} cannot name a folder; use a plain name such as study=my_sweep")
+    if len(study.encode()) > _LONGEST_NAME:
+        raise ConfigError(f"study={study:.40}... is too long for a folder's name; use at most {_LONGEST_NAME} bytes")
 
 
 def _validate_device(device: str) -> None:
@@ -249,8 +254,14 @@ def _validate_counts(config: Config) -> None:
             raise ConfigError(f"{name}={value} is too small; give at least {least:g}")
     if not 0 < config.measure.sample_hz <= 1000:
         raise ConfigError(f"measure.sample_hz={config.measure.sample_hz:g} must be above 0 and at most 1000")
-    if config.executor.timeout_s is not None and not config.executor.timeout_s > 0:
-        raise ConfigError(f"executor.timeout_s={config.executor.timeout_s:g} must be above 0, or null for no limit")
+    for name, limit in [
+        ("executor.timeout_s", config.executor.timeout_s),
+        ("model.max_window_s", config.model.max_window_s),
+    ]:
+        if limit is not None and not 0 < limit < math.inf:
+            raise ConfigError(f"{name}={limit:g} must be a number of seconds above 0, or null for no limit")
+    if config.decode.task not in (None, "transcribe", "translate"):
+        raise ConfigError(f"decode.task={config.decode.task} is unknown; use transcribe, translate or null")
 
 
 def _validate_data(data: DataConfig) -> None:

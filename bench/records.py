@@ -149,6 +149,8 @@ class MemoryUse:
         load_peak_rss_mib: Kernel's peak (VmHWM) up to the end of loading.
         rss_after_load_mib: Resident set once the model was loaded.
         peak_rss_mib: Kernel's peak from then on: audio, warm-up and inference.
+        peak_rss_source: ``vmhwm`` where that is so; ``vmhwm_since_start`` where the peak could not be reset, and the
+            one of loading may stand for it.
         peak_gpu_allocated_mib: Peak of torch's live tensors after loading.
         peak_gpu_reserved_mib: Peak of what torch's allocator held from the device after loading.
     """
@@ -157,6 +159,7 @@ class MemoryUse:
     load_peak_rss_mib: float | None = None
     rss_after_load_mib: float | None = None
     peak_rss_mib: float | None = None
+    peak_rss_source: str | None = None
     peak_gpu_allocated_mib: float | None = None
     peak_gpu_reserved_mib: float | None = None
 

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from bench.execute.local import LocalExecutor
 from bench.measure.environment import describe
 from bench.measure.gpu import open_probe
 from bench.records import Job, RunResult, Status
+from bench.schema import SCHEMA_VERSION
 from bench.search.compose import Composed
 
 # Data are identified by their fingerprint, not by where they lie; max_window_s only guards against impossible points.
@@ -93,25 +94,25 @@ def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
         AssetError: A packaged model or recording cannot be had.
     """
     config = study.config
+    # Whatever is wrong with the request shows here, before anything of it is on disk.
+    jobs = _plan(study)
     study_dir = Path(config.results.root) / config.study
     study_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(study_dir / ".lock", timeout=0):
-            return _run_locked(study, study_dir, command, listener)
+            return _run_locked(study, jobs, study_dir, command, listener)
     except Timeout:
         raise StoreError(
             f"another process is running the study in {study_dir}; wait for it, or choose another name with study=NAME"
         ) from None
 
 
-def _run_locked(study: Composed, study_dir: Path, command: str, listener: Listener) -> StudyResult:
+def _run_locked(study: Composed, jobs: Sequence[Job], study_dir: Path, command: str, listener: Listener) -> StudyResult:
     config = study.config
+    store.remove_leftovers(study_dir)
     _refuse_other_scores(study_dir, config)
-    jobs = _plan(study)
     attempts = store.last_attempts(study_dir)
     queue = deque(job for job in jobs if _is_missing(attempts.get(job.run_id), config.executor.max_attempts))
-    # Whatever is wrong with the request shows here, before anything of it is on disk.
-    models = {name: _model_path(name) for name in {job.config.model.name for job in queue}}
     environment = describe(open_probe(config.device))
     store.write_study(study_dir, _description(study, command, dataclasses.asdict(environment)))
     listener.planned(len(jobs), len(jobs) - len(queue), len(study.grid.skipped))
@@ -123,9 +124,7 @@ def _run_locked(study: Composed, study_dir: Path, command: str, listener: Listen
             executor.warm_up()
             while queue:
                 job = queue.popleft()
-                job = dataclasses.replace(
-                    job, model_path=models[job.config.model.name], attempt=_next_attempt(attempts.get(job.run_id))
-                )
+                job = dataclasses.replace(job, attempt=_next_attempt(attempts.get(job.run_id)))
                 result = executor.execute(job)
                 store.write_run(study_dir, result)
                 executed += 1
@@ -141,8 +140,9 @@ def _run_locked(study: Composed, study_dir: Path, command: str, listener: Listen
 
 
 def _plan(study: Composed) -> list[Job]:
-    """List every run of the study once, in the order they are to run."""
+    """List every run of the study once, in the order they are to run, with data and model at hand."""
     datasets: dict[DataConfig, DataSet] = {}
+    models = {name: _model_path(name) for name in {config.model.name for config in study.grid.points}}
     jobs: dict[str, Job] = {}
     for config in study.grid.points:
         if config.data not in datasets:
@@ -155,7 +155,7 @@ def _plan(study: Composed) -> list[Job]:
                 replicate=replicate,
                 attempt=0,
                 config=config,
-                model_path="",
+                model_path=models[config.model.name],
                 utterances=data.utterances,
                 data_name=data.name,
                 data_fingerprint=data.fingerprint,
@@ -208,7 +208,7 @@ def _refuse_other_scores(study_dir: Path, config: Config) -> None:
 
 def _description(study: Composed, command: str, environment: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "schema_version": store.SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION,
         "study": study.config.study,
         "command": command,
         "space": dict(study.space),

@@ -48,7 +48,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
     load_peak_rss_mib = memory.peak_resident_mib()
     rss_after_load_mib = memory.resident_mib()
     # From here on the peak is that of audio and inference: a high peak while loading must not hide it.
-    memory.reset_peak()
+    peak_rss_source = "vmhwm" if memory.reset_peak() else "vmhwm_since_start"
     device.reset_gpu_peaks(config.device)
 
     mark("audio")
@@ -79,6 +79,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
             load_peak_rss_mib=load_peak_rss_mib,
             rss_after_load_mib=rss_after_load_mib,
             peak_rss_mib=peak_rss_mib,
+            peak_rss_source=None if peak_rss_mib is None else peak_rss_source,
             peak_gpu_allocated_mib=gpu_allocated_mib,
             peak_gpu_reserved_mib=gpu_reserved_mib,
         ),

@@ -62,14 +62,30 @@ def test_a_wrong_request_gets_one_line_and_status_2(
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["report"], ["list", "--frob"], ["run", "--frob"]])
-def test_an_unknown_command_or_flag_gets_the_usage_and_status_2(
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["report"], ["list", "--frob"]])
+def test_an_unknown_command_or_flag_is_refused_in_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("asr-sweep: ")
+    assert "asr-sweep --help" in line
+
+
+def test_an_unknown_flag_of_run_gets_the_usage_of_hydra(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(arguments)
+        main(["run", "--frob"])
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("usage: asr-sweep")
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    assert main(["run", "engine=fake", "model=fake", f"results.root={in_the_way}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(in_the_way) in line
+    assert "results.root" in line
 
 
 def test_without_studies_list_says_how_to_make_one(capsys: pytest.CaptureFixture[str]) -> None:

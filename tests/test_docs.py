@@ -50,7 +50,9 @@ def test_config_groups_are_listed() -> None:
         assert set(re.findall(r"`(\w+)`", listed[group.name])) == {choice.stem for choice in group.glob("*.yaml")}
 
 
-@pytest.mark.parametrize("code", [*_fenced("python"), (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")])
+@pytest.mark.parametrize(
+    "code", [*_fenced("python"), (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")]
+)
 def test_python_example_runs(code: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench import store
+from bench import schema, store
 from bench.config import Config, DataConfig, DataSource, DecodeConfig, Engine, flatten
 from bench.errors import StoreError
 from bench.records import (
@@ -101,7 +101,7 @@ def row(study: Path) -> dict[str, Any]:
 def test_a_run_is_read_as_it_was_written(study: Path) -> None:
     store.write_run(study, run(replicate=3))
     found = row(study)
-    assert found["schema_version"] == store.SCHEMA_VERSION
+    assert found["schema_version"] == schema.SCHEMA_VERSION
     assert (found["study"], found["trial_id"], found["run_id"]) == ("mine", "aaaa", "aaaa-3")
     assert (found["replicate"], found["attempt"], found["status"]) == (3, 1, "ok")
     assert (found["data.name"], found["data.fingerprint"], found["utterances"]) == ("data/m.csv", "feedfeed", 3)
@@ -116,7 +116,7 @@ def test_every_setting_has_a_column_with_its_value(study: Path) -> None:
     found = row(study)
     places = {"study", "results.root", "results.reports"}
     expected = {name: value for name, value in flatten(CONFIG) if name not in places}
-    assert set(store.SETTINGS) == set(expected)
+    assert set(schema.SETTINGS) == set(expected)
     for name, value in expected.items():
         assert pd.isna(found[name]) if value is None else found[name] == value, name
     assert not places & set(found) - {"study"}
@@ -193,7 +193,7 @@ def test_a_failed_run_is_a_row_with_its_reason_and_nulls(study: Path, status: St
     assert found["utterances"] == 3
     assert found["decode.chunk_length_s"] == 12.0
     assert store.load_utterances(study).empty
-    assert list(store.load_utterances(study).columns) == store.UTTERANCE_SCHEMA.names
+    assert list(store.load_utterances(study).columns) == schema.UTTERANCE_SCHEMA.names
 
 
 def test_utterances_are_read_as_they_were_written(study: Path) -> None:
@@ -258,7 +258,7 @@ def test_other_tools_read_the_folders_as_they_are(study: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "schema"),
-    [("runs", store.RUN_SCHEMA), ("utterances", store.UTTERANCE_SCHEMA), ("timeline", store.TIMELINE_SCHEMA)],
+    [("runs", schema.RUN_SCHEMA), ("utterances", schema.UTTERANCE_SCHEMA), ("timeline", schema.TIMELINE_SCHEMA)],
 )
 def test_columns_are_typed_even_where_all_is_null(study: Path, folder: str, schema: pa.Schema) -> None:
     store.write_run(study, failed(timeline=()))
@@ -271,7 +271,7 @@ def test_a_new_study_is_empty_and_has_every_column(study: Path) -> None:
     assert store.last_attempts(study) == {}
     found = store.load_runs(study)
     assert found.empty
-    assert list(found.columns) == store.RUN_SCHEMA.names
+    assert list(found.columns) == schema.RUN_SCHEMA.names
 
 
 @pytest.mark.parametrize("load", [store.load_runs, store.load_utterances, store.load_timeline])
@@ -334,9 +334,9 @@ def rewrite(study: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 
 def test_a_later_schema_version_is_refused(study: Path) -> None:
     store.write_run(study, run())
-    later = pa.array([store.SCHEMA_VERSION + 1], pa.int32())
+    later = pa.array([schema.SCHEMA_VERSION + 1], pa.int32())
     rewrite(study, lambda table: table.set_column(table.column_names.index("schema_version"), "schema_version", later))
-    with pytest.raises(StoreError, match=rf"schema version {store.SCHEMA_VERSION + 1}.*upgrade asr-sweep"):
+    with pytest.raises(StoreError, match=rf"schema version {schema.SCHEMA_VERSION + 1}.*upgrade asr-sweep"):
         store.load_runs(study)
 
 
@@ -345,7 +345,7 @@ def test_a_column_an_earlier_version_did_not_have_is_null(study: Path) -> None:
     rewrite(study, lambda table: table.drop_columns(["merge_s", "env.commit"]))
     store.write_run(study, run(trial="bbbb", started_at="2027"))
     found = store.load_runs(study)
-    assert list(found.columns) == store.RUN_SCHEMA.names
+    assert list(found.columns) == schema.RUN_SCHEMA.names
     assert [None if pd.isna(value) else value for value in found["merge_s"]] == [None, 0.125]
     assert [None if pd.isna(value) else value for value in found["env.commit"]] == [None, ENVIRONMENT.commit]
 

@@ -90,7 +90,7 @@ PACKAGED: Final = (
 
 # Of the voices tried, this one leaves whisper-tiny.en enough to do that a sweep has something to find, and not so
 # much that the text is lost.
-LECTURE: Final = Lecture(file="lecture.wav", voice="en-us+klatt4", rate_wpm=130)
+LECTURE: Final = Lecture(file="lecture.wav", voice="en-us+klatt4", rate_wpm=133)
 
 
 def lecture_text() -> str:

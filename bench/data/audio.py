@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from bench.errors import AudioError
 from bench.records import Samples, Utterance
 
+_SLACK_S = 0.5  # manifests round, and players count a file's padding
+
 
 def load_recordings(utterances: Sequence[Utterance], rate_hz: int) -> list[Samples | AudioError]:
     """Load each utterance's audio at ``rate_hz``; one that cannot be had is represented by its error.
@@ -36,7 +38,8 @@ def decode_audio(path: Path, rate_hz: int) -> Samples:
     Channels are averaged; the resampler is soxr at its very high quality.
 
     Raises:
-        AudioError: The file is missing, holds no audio, is cut off or damaged, or has samples that are not numbers.
+        AudioError: The file is missing, holds no audio, cannot be decoded to its end, or has samples that are no
+            numbers.
     """
     try:
         native, native_hz = _decode(path)
@@ -79,12 +82,16 @@ def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
 def _span(whole: Samples, utterance: Utterance, rate_hz: int) -> Samples | AudioError:
     if utterance.start_s == 0.0 and utterance.duration_s is None:
         return whole
-    start = round(utterance.start_s * rate_hz)
-    stop = len(whole) if utterance.duration_s is None else start + round(utterance.duration_s * rate_hz)
-    span = whole[start:stop]
+    whole_s = len(whole) / rate_hz
+    stop_s = whole_s if utterance.duration_s is None else utterance.start_s + utterance.duration_s
+    if utterance.start_s >= whole_s or stop_s > whole_s + _SLACK_S:
+        return AudioError(
+            f"{utterance.path}: the span from {utterance.start_s:g} s to {stop_s:g} s does not lie within its"
+            f" {whole_s:.2f} s; mend start_s and duration_s in the manifest"
+        )
+    span = whole[round(utterance.start_s * rate_hz) : round(stop_s * rate_hz)]
     if not len(span):
         return AudioError(
-            f"{utterance.path}: the span from {utterance.start_s:g} s lies outside its {len(whole) / rate_hz:.2f} s;"
-            " mend start_s and duration_s in the manifest"
+            f"{utterance.path}: the span at {utterance.start_s:g} s holds no sample; give it a duration_s"
         )
     return span

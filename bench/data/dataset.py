@@ -57,7 +57,7 @@ def _fingerprint(utterances: Iterable[Utterance]) -> str:
     for item in utterances:
         if item.path not in files:
             files[item.path] = _file_fingerprint(item.path)
-        digest.update(json.dumps([files[item.path], item.text, item.speaker, item.start_s, item.duration_s]).encode())
+        digest.update(json.dumps([files[item.path], item.text, item.start_s, item.duration_s]).encode())
     return digest.hexdigest()[:16]
 
 

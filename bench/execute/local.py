@@ -1,6 +1,7 @@
 """Runs on this machine, one at a time, each in a child of a process server that has the libraries imported."""
 
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -42,6 +43,8 @@ class LocalExecutor:
     def __init__(self, log_dir: Path, environment: Environment) -> None:
         self._log_dir = log_dir
         self._environment = environment
+        # CUDA would number the fastest GPU first, NVML goes by the bus: let both mean the same device by cuda:1.
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         self._context: ForkServerContext | SpawnContext
         if "forkserver" in multiprocessing.get_all_start_methods():
             self._context = multiprocessing.get_context("forkserver")

@@ -116,8 +116,6 @@ class WhisperEngine:
             raise ConfigError(
                 f"decode.language={decode.language} is unknown to {config.model.name}; use one of {codes}"
             )
-        if decode.task not in (None, "transcribe", "translate"):
-            raise ConfigError(f"decode.task={decode.task} is unknown; use transcribe or translate")
         return {"num_beams": decode.num_beams, "return_timestamps": decode.timestamps, **given}
 
 

@@ -77,9 +77,12 @@ def open_probe(device: str) -> GpuProbe | None:
 
 def _handle(index: int) -> Any:
     pynvml.nvmlInit()
-    visible = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
-    # CUDA numbers the visible devices from 0; NVML numbers all of them. A name such as GPU-8932f937 is a UUID.
-    chosen = visible[index] if visible else str(index)
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return pynvml.nvmlDeviceGetHandleByIndex(index)
+    # CUDA numbers the listed devices from 0, by their place in the list; NVML numbers all of them. An entry may also be
+    # a name such as GPU-8932f937-d72c-4106-c12f-20bd9faed9f6.
+    chosen = [part.strip() for part in listed.split(",") if part.strip()][index]
     if chosen.isdecimal():
         return pynvml.nvmlDeviceGetHandleByIndex(int(chosen))
     return pynvml.nvmlDeviceGetHandleByUUID(chosen)

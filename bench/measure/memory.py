@@ -21,10 +21,17 @@ def peak_resident_mib() -> float | None:
     return _status_mib("VmHWM")
 
 
-def reset_peak() -> None:
-    """Let the kernel count the peak anew from here (writing 5 to clear_refs, see proc(5)); nothing without /proc."""
-    if _CLEAR_REFS.exists():
+def reset_peak() -> bool:
+    """Let the kernel count the peak anew from here, by writing 5 to clear_refs; see proc(5).
+
+    Returns:
+        Whether it does; a container may forbid it, and other systems have no such thing.
+    """
+    try:
         _CLEAR_REFS.write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def oom_kills() -> int | None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.records import Status
 from bench.report.labels import clean, describe, name_of, plain, value_of
-from bench.store import SETTINGS
+from bench.schema import SETTINGS
 
 THREADS = "env.torch_threads"
 

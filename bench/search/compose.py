@@ -31,7 +31,7 @@ from bench.search.space import parse_space
 _PACKAGE = Path(__file__).parents[1]
 # Beside the package in a checkout, inside it in a wheel.
 _CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
-_SWEEP_FLAGS = ("-m", "--multirun")
+_OVERRIDE = re.compile(r"[^-].*=|~")
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ def _make_writable(node: DictConfig) -> None:
 def _command_line(arguments: Sequence[str]) -> Iterator[None]:
     """Let Hydra read these arguments, and raise what goes wrong instead of printing it and exiting."""
     argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    # Hydra's parser accepts overrides before or after a flag, but not on both sides of it.
-    flags = [argument for argument in arguments if argument in _SWEEP_FLAGS]
-    sys.argv = ["asr-sweep run", *flags, *(argument for argument in arguments if argument not in _SWEEP_FLAGS)]
+    # Hydra's parser accepts overrides before or after its flags, but not on both sides of one.
+    overrides = [text for text in arguments if _OVERRIDE.match(text)]
+    sys.argv = ["asr-sweep run", *(text for text in arguments if not _OVERRIDE.match(text)), *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
@@ -146,7 +146,7 @@ def _in_one_line(error: BaseException) -> str:
         options = " ".join((found[2] or "").split())
         return f"{group or 'config'}={choice} is unknown; use one of: {options or 'none'}"
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{found[1]} lists several values; add -m to sweep over them"
+        return f"{found[1]} lists several values; add -m to sweep over them, or quote the value"
     cause = error.__cause__ or error
     if key := getattr(cause, "full_key", None):
         reason = str(cause).splitlines()[0]

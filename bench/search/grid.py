@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +16,7 @@ Compose = Callable[[Sequence[str]], DictConfig]
 """Composes a configuration from overrides, without Hydra's own node."""
 
 # What a run is made of; the rest (study, measure, score, executor, results) holds for a study as a whole.
+_PARTS = {item.name for item in fields(Config)}
 _SWEEPABLE = ("device", "engine", "threads", "seed", "model", "data", "decode")
 
 
@@ -45,7 +46,8 @@ def enumerate_grid(space: Space, compose: Compose) -> Grid:
         ConfigError: A key is unknown, a value has the wrong type, a setting cannot vary, or no point is possible.
     """
     for key in (*space.groups, *space.values):
-        if key.partition(".")[0].partition("/")[0] not in _SWEEPABLE:
+        part = key.partition(".")[0]
+        if part not in _SWEEPABLE and part in _PARTS:
             raise ConfigError(f"{key} holds for a study as a whole and cannot vary within it; give it one value")
     points: list[Config] = []
     skipped: list[Skipped] = []
@@ -61,7 +63,7 @@ def enumerate_grid(space: Space, compose: Compose) -> Grid:
                 points.append(config)
     if not points:
         raise ConfigError(f"no point of this grid can run; the first of {len(skipped)}: {skipped[0].reason}")
-    return Grid(tuple(points), tuple(skipped))
+    return Grid(tuple(dict.fromkeys(points)), tuple(skipped))
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -72,9 +74,12 @@ def to_config(composed: DictConfig) -> Config:
     """
     try:
         config = OmegaConf.to_object(composed)
-    except (OmegaConfBaseException, AttributeError) as error:  # a field added with "+" cannot enter a frozen dataclass
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{reason}; use only the settings that 'asr-sweep run --cfg job' shows") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{str(error).splitlines()[0]}; give it a value") from error
+    except AttributeError as error:  # what "+key=value" added cannot enter a frozen dataclass
+        raise ConfigError(
+            f"+ adds settings that nothing reads ({error}); 'asr-sweep run --cfg job' lists all"
+        ) from error
     assert isinstance(config, Config)
     return config
 

@@ -97,7 +97,7 @@ def run(
         warmup_s=(1.0,),
         passes=tuple(PhaseTimes(time, 0.1 * time, 0.3 * time, 0.5 * time, 0.05 * time) for time in times),
         cpu_s=tuple(2 * time for time in times),
-        memory=MemoryUse(300.0, 700.0, 600.0, peak_mib, gpu_mib and gpu_mib - 100, gpu_mib),
+        memory=MemoryUse(300.0, 700.0, 600.0, peak_mib, "vmhwm", gpu_mib and gpu_mib - 100, gpu_mib),
         utterances=results,
         torch_threads=threads,
     )

@@ -1,0 +1,75 @@
+"""What a study's progress looks like, on a terminal and off it."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench.config import Config, ModelConfig
+from bench.progress import Progress
+from bench.records import (
+    Environment,
+    Job,
+    MemoryUse,
+    PhaseTimes,
+    RunResult,
+    Status,
+    TrialOutcome,
+    Utterance,
+    UtteranceResult,
+    WordCounts,
+)
+
+NOWHERE = Environment(*[None] * 12)
+
+
+def _result(name: str, counts: WordCounts | None, status: Status = Status.ok, reason: str | None = None) -> RunResult:
+    utterance = Utterance("a", Path("a.wav"), "text")
+    outcome = counts and TrialOutcome(
+        load_s=1.0,
+        audio_decode_s=0.1,
+        warmup_s=(),
+        passes=(PhaseTimes(2.0, 0.1, 0.9, 0.9, 0.1),),
+        cpu_s=(2.0,),
+        memory=MemoryUse(),
+        utterances=(UtteranceResult(utterance, 10.0, 1, "text", counts),),
+    )
+    return RunResult(
+        job=Job("s", name, 0, 1, Config(model=ModelConfig(name=f"[b]{name}")), "", (utterance,), "d", "f"),
+        status=status,
+        status_reason=reason,
+        retryable=False,
+        started_at="",
+        wall_s=3.0,
+        outcome=outcome,
+        timeline=(),
+        environment=NOWHERE,
+    )
+
+
+def _shown(terminal: bool) -> str:
+    text = io.StringIO()
+    with Progress(Console(file=text, force_terminal=terminal, width=400, color_system=None)) as progress:
+        progress.planned(total=5, done=1, skipped=2)
+        progress.finished(_result("worse", WordCounts(substitutions=3, hits=7)), will_retry=False)
+        progress.finished(_result("crash", None, Status.error, "it [bold]broke"), will_retry=True)
+        progress.finished(_result("crash", None, Status.error, "it [bold]broke"), will_retry=False)
+        progress.finished(_result("better", WordCounts(substitutions=1, hits=9)), will_retry=False)
+    return text.getvalue()
+
+
+def test_a_line_a_run_where_there_is_no_terminal() -> None:
+    planned, worse, retried, crashed, better = _shown(terminal=False).splitlines()
+    assert planned == "5 runs, 1 done before, 2 impossible points skipped"
+    assert worse.startswith("[2/5] worse-0 [b]worse on cpu")  # markup in a name stays text
+    assert worse.endswith("WER 30.0 %, RTFx 5.0")  # 10 s of audio in 2 s
+    assert retried.startswith("[2/5] crash-0")
+    assert retried.endswith("error: it [bold]broke; will be tried again")
+    assert crashed.startswith("[3/5] crash-0")
+    assert better.startswith("[4/5] better-0")
+
+
+@pytest.mark.parametrize("part", ["3/4", "1 failed", "best 10.0 % ([b]better on cpu, chunk 30 s, stride 5 s)"])
+def test_a_terminal_shows_the_state_of_the_study(part: str) -> None:
+    assert part in _shown(terminal=True)
