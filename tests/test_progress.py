@@ -26,15 +26,17 @@ NOWHERE = Environment(*[None] * 12)
 
 def _result(name: str, counts: WordCounts | None, status: Status = Status.ok, reason: str | None = None) -> RunResult:
     utterance = Utterance("a", Path("a.wav"), "text")
-    outcome = counts and TrialOutcome(
-        load_s=1.0,
-        audio_decode_s=0.1,
-        warmup_s=(),
-        passes=(PhaseTimes(2.0, 0.1, 0.9, 0.9, 0.1),),
-        cpu_s=(2.0,),
-        memory=MemoryUse(),
-        utterances=(UtteranceResult(utterance, 10.0, 1, "text", counts),),
-    )
+    outcome = None
+    if counts is not None:
+        outcome = TrialOutcome(
+            load_s=1.0,
+            audio_decode_s=0.1,
+            warmup_s=(),
+            passes=(PhaseTimes(2.0, 0.1, 0.9, 0.9, 0.1),),
+            cpu_s=(2.0,),
+            memory=MemoryUse(),
+            utterances=(UtteranceResult(utterance, 10.0, 1, "text", counts),),
+        )
     return RunResult(
         job=Job("s", name, 0, 1, Config(model=ModelConfig(name=f"[b]{name}")), "", (utterance,), "d", "f"),
         status=status,

@@ -59,7 +59,13 @@ OUTCOME = TrialOutcome(
         PhaseTimes(2.0, 0.25, 0.75, 0.875, 0.125),
     ),
     cpu_s=(8.0, 2.0, 4.0),
-    memory=MemoryUse(rss_at_start_mib=100.0, load_peak_rss_mib=400.0, rss_after_load_mib=300.0, peak_rss_mib=350.0),
+    memory=MemoryUse(
+        rss_at_start_mib=100.0,
+        load_peak_rss_mib=400.0,
+        rss_after_load_mib=300.0,
+        peak_rss_mib=350.0,
+        peak_rss_source="vmhwm",
+    ),
     utterances=(
         UtteranceResult(UTTERANCES[0], 20.0, 3, "one too three", WordCounts(1, 1, 0, 2)),
         UtteranceResult(UTTERANCES[1], 10.0, 1, "hm hm", WordCounts(insertions=2)),

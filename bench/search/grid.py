@@ -46,8 +46,9 @@ def enumerate_grid(space: Space, compose: Compose) -> Grid:
         ConfigError: A key is unknown, a value has the wrong type, a setting cannot vary, or no point is possible.
     """
     for key in (*space.groups, *space.values):
-        part = key.partition(".")[0]
-        if part not in _SWEEPABLE and part in _PARTS:
+        part = key.partition(".")[0].partition("/")[0]
+        known = part in _PARTS or key in space.groups  # an unknown key gets its own message, with a suggestion
+        if known and part not in _SWEEPABLE:
             raise ConfigError(f"{key} holds for a study as a whole and cannot vary within it; give it one value")
     points: list[Config] = []
     skipped: list[Skipped] = []
@@ -75,7 +76,9 @@ def to_config(composed: DictConfig) -> Config:
     try:
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{str(error).splitlines()[0]}; give it a value") from error
+        raise ConfigError(
+            f"{str(error).splitlines()[0]}; give it a value ('asr-sweep run --cfg job' lists all settings)"
+        ) from error
     except AttributeError as error:  # what "+key=value" added cannot enter a frozen dataclass
         raise ConfigError(
             f"+ adds settings that nothing reads ({error}); 'asr-sweep run --cfg job' lists all"

@@ -197,9 +197,26 @@ def test_a_span_outside_the_recording_says_where_it_ends(
     path = write_wav(tmp_path / "a.wav", 1)
     found, whole = load_recordings([Utterance("a", path, "", None, start_s, 1.0), Utterance("b", path, "")], RATE_HZ)
     assert isinstance(found, AudioError)
-    assert f"the span from {start_s:g} s lies outside its 1.00 s" in str(found)
+    assert f"the span from {start_s:g} s to {start_s + 1:g} s does not lie within its 1.00 s" in str(found)
     assert "start_s and duration_s" in str(found)
     assert not isinstance(whole, AudioError)
+
+
+@pytest.mark.parametrize(("start_s", "duration_s"), [(0.5, 1.1), (1e305, 1.0), (0.0, 1e305)])
+def test_a_span_past_the_end_is_refused(
+    tmp_path: Path, write_wav: Callable[..., Path], start_s: float, duration_s: float
+) -> None:
+    """Its transcript would hold words that the audio does not."""
+    path = write_wav(tmp_path / "a.wav", 1)
+    (found,) = load_recordings([Utterance("a", path, "", None, start_s, duration_s)], RATE_HZ)
+    assert isinstance(found, AudioError)
+
+
+def test_a_duration_that_was_rounded_up_is_accepted(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
+    path = write_wav(tmp_path / "a.wav", 1)
+    (found,) = load_recordings([Utterance("a", path, "", None, 0.25, 0.8)], RATE_HZ)
+    assert not isinstance(found, AudioError)
+    assert len(found) == 12_000
 
 
 def test_a_video_without_sound_holds_no_audio(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_wer_is_that_of_a_plain_loop(tiny_en: Path, speech_dir: Path, tmp_path: 
     (run,) = runs.to_dict("records")
     assert run["status"] == "ok"
 
-    rows = list(csv.DictReader(manifest.open()))
+    rows = list(csv.DictReader(manifest.read_text(encoding="utf-8").splitlines()))
     assert run["utterances"] == len(rows)
     assert abs(100 * run["wer"] - 100 * _loop_wer(tiny_en, manifest.parent, rows)) <= 0.3
 

@@ -49,8 +49,8 @@ def _sweep(study: str, tmp_path: Path, speech_dir: Path, *overrides: str) -> dic
 # The pipeline warns that chunking a Whisper is experimental, and that a window ended without a time.
 @pytest.mark.filterwarnings("ignore")
 def test_chunk_and_stride_grid(recognise: Any, speech_dir: Path, tmp_path: Path) -> None:
-    hypotheses = _sweep("plain", tmp_path, speech_dir, "decode.chunk_length_s=10,30", "decode.stride_length_s=0,1,5")
-    assert set(hypotheses) == {(10, 0), (10, 1), (30, 0), (30, 1), (30, 5)}  # 10/5 is impossible
+    hypotheses = _sweep("plain", tmp_path, speech_dir, "decode.chunk_length_s=10,30", "decode.stride_length_s=0,5")
+    assert set(hypotheses) == {(10, 0), (30, 0), (30, 5)}  # 10/5 is impossible
     samples = _long_recording(speech_dir)
     for (chunk_s, stride_s), ours in hypotheses.items():
         theirs = recognise(
@@ -66,17 +66,17 @@ def test_chunk_and_stride_grid(recognise: Any, speech_dir: Path, tmp_path: Path)
 @pytest.mark.filterwarnings("ignore")
 def test_timestamps(recognise: Any, speech_dir: Path, tmp_path: Path) -> None:
     hypotheses = _sweep(
-        "timed", tmp_path, speech_dir, "decode.chunk_length_s=20", "decode.stride_length_s=3", "decode.timestamps=true"
+        "timed", tmp_path, speech_dir, "decode.chunk_length_s=10", "decode.stride_length_s=1", "decode.timestamps=true"
     )
     theirs = recognise(
         _long_recording(speech_dir),
-        chunk_length_s=20,
-        stride_length_s=3,
+        chunk_length_s=10,
+        stride_length_s=1,
         batch_size=BATCH,
         return_timestamps=True,
         generate_kwargs={"num_beams": 1},
     )
-    assert hypotheses[20, 3].split() == theirs["text"].split()
+    assert hypotheses[10, 1].split() == theirs["text"].split()
 
 
 @pytest.mark.filterwarnings("ignore")
