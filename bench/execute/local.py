@@ -178,7 +178,8 @@ def _explain_death(exitcode: int | None, oom_kills_before: int | None, log: Path
         how = f"was killed by signal {-exitcode} ({signal.Signals(-exitcode).name})"
     else:
         how = f"ended by itself with exit code {exitcode}"
-    return child.Ending(Status.error, f"the run's process {how}; its output is in {log.name}", retryable=True)
+    printed = f"; it printed what is in {log}" if log.exists() and log.stat().st_size else ""
+    return child.Ending(Status.error, f"the run's process {how}{printed}", retryable=True)
 
 
 def _end(process: multiprocessing.process.BaseProcess) -> None:
