@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; null reads ``sys.argv``.
 
     Returns:
-        Exit status: 0 when all went well, 1 when runs are without a result, 2 for a wrong request, 130 after Ctrl-C.
+        Exit status: 0 when every run has a result (running out of memory is one), 1 when runs failed, 2 for a wrong
+        request, 130 after Ctrl-C.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchError as error:
         return _refuse(str(error))
     except OSError as error:  # a folder that cannot be written, a full disk
-        return _refuse(f"{error}; check --results, --reports, results.root and the space left on the disk")
+        return _refuse(f"{error}; check that this path exists, may be written, and that the disk is not full")
     except KeyboardInterrupt:
         return _INTERRUPTED
 
@@ -105,15 +106,21 @@ def _run(arguments: list[str]) -> int:
     if result.interrupted:
         say(f"stopped with {result.unfinished} of {result.planned} runs to go; to go on: {command}")
         return _INTERRUPTED
-    say(f"results: {result.study_dir}")
+    say(f"results: {result.study_dir} ({result.executed} runs executed)")
     if study.space:
         from bench.report import build
 
         say(f"report: {build(result.study_dir, Path(study.config.results.reports)) / 'index.html'}")
     if result.unfinished:
-        say(f"{result.unfinished} of {result.planned} runs have no result; to try them again: {command}")
-        return _FAILED
-    return 0
+        say(f"{result.unfinished} of {result.planned} runs failed; the reasons are in the column status_reason")
+    if result.exhausted:
+        more = study.config.executor.max_attempts + 1
+        say(
+            f"{result.exhausted} have used up their attempts; to try them again: {command} executor.max_attempts={more}"
+        )
+    elif result.unfinished:
+        say(f"to try them again: {command}")
+    return _FAILED if result.unfinished else 0
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -138,13 +145,19 @@ def _list(options: argparse.Namespace) -> int:
         return 0
     table = Table("study", "runs", "ok", "lowest WER", "highest RTFx", "last run")
     for study_dir in studies:
-        runs = store.load_runs(study_dir)
+        try:
+            runs = store.load_runs(study_dir)
+        except BenchError as error:
+            table.add_row(escape(study_dir.name), escape(str(error)))
+            continue
+        # Rates of different data or devices do not compare, so no extreme of them means anything.
+        alike = len(runs[["data.fingerprint", "device"]].drop_duplicates()) == 1
         table.add_row(
             escape(study_dir.name),
             str(len(runs)),
             str((runs["status"] == "ok").sum()),
-            metrics.WER.show(runs["wer"].min()),
-            metrics.RTFX.show(runs["rtfx"].max()),
+            metrics.WER.show(runs["wer"].min()) if alike else "mixed",
+            metrics.RTFX.show(runs["rtfx"].max()) if alike else "mixed",
             str(runs["started_at"].max())[:16] if len(runs) else "–",
         )
     Console().print(table)

@@ -1,7 +1,7 @@
 """The typed configuration: what every setting is called, its type, its default, and which values make sense.
 
-Hydra composes the YAML files of ``conf/`` into these dataclasses (``bench.compose`` registers them as schemas), so an
-unknown key or a wrong type is refused before anything runs. Nothing here has an effect beyond raising.
+Hydra composes the YAML files of ``conf/`` into these dataclasses, which :mod:`bench.search.compose` registers as a
+schema, so an unknown key or a wrong type is refused before anything runs. Nothing here has an effect beyond raising.
 """
 
 import math
@@ -131,7 +131,7 @@ class MeasureConfig:
     """How a run is measured.
 
     Attributes:
-        warmup: Untimed passes over the first batch before measuring; their times are stored apart.
+        warmup: Passes over the first batch before measuring; their times are stored apart.
         repeats: Timed passes over all recordings within a run.
         replicates: Runs (processes) of each trial, interleaved with those of the other trials.
         sample_hz: Samples a second of CPU, RAM and GPU, taken from outside the run's process.
@@ -221,6 +221,8 @@ def validate(config: Config) -> None:
     _validate_windows(config)
 
 
+_MOST = 2**31 - 1
+_SHORTEST_CHUNK_S = 0.1
 _LONGEST_NAME = 200  # file systems allow 255 bytes, and temporary names need some of them
 
 
@@ -233,27 +235,31 @@ def _validate_study_name(study: str) -> None:
 
 def _validate_device(device: str) -> None:
     kind, _, index = device.partition(":")
-    if kind not in {"cpu", "cuda", "mps"} or (":" in device and not (kind == "cuda" and index.isdecimal())):
+    if kind not in {"cpu", "cuda", "mps"} or (
+        ":" in device and not (kind == "cuda" and index.isdecimal() and len(index) <= 3)
+    ):
         raise ConfigError(f"device={device!r} is unknown; use cpu, cuda, cuda:1 or mps")
 
 
 def _validate_counts(config: Config) -> None:
-    at_least: list[tuple[str, float | None, float]] = [
-        ("decode.batch_size", config.decode.batch_size, 1),
-        ("decode.num_beams", config.decode.num_beams, 1),
-        ("data.limit", config.data.limit, 1),
-        ("threads", config.threads, 1),
-        ("seed", config.seed, 0),
-        ("measure.warmup", config.measure.warmup, 0),
-        ("measure.repeats", config.measure.repeats, 1),
-        ("measure.replicates", config.measure.replicates, 1),
-        ("executor.max_attempts", config.executor.max_attempts, 1),
+    bounds: list[tuple[str, int | None, int, int]] = [
+        ("decode.batch_size", config.decode.batch_size, 1, _MOST),
+        ("decode.num_beams", config.decode.num_beams, 1, _MOST),
+        ("data.limit", config.data.limit, 1, _MOST),
+        ("threads", config.threads, 1, 1024),
+        ("seed", config.seed, 0, 2**32 - 1),
+        ("measure.warmup", config.measure.warmup, 0, _MOST),
+        ("measure.repeats", config.measure.repeats, 1, _MOST),
+        ("measure.replicates", config.measure.replicates, 1, _MOST),
+        ("executor.max_attempts", config.executor.max_attempts, 1, _MOST),
     ]
-    for name, value, least in at_least:
+    for name, value, least, most in bounds:
         if value is not None and value < least:
-            raise ConfigError(f"{name}={value} is too small; give at least {least:g}")
-    if not 0 < config.measure.sample_hz <= 1000:
-        raise ConfigError(f"measure.sample_hz={config.measure.sample_hz:g} must be above 0 and at most 1000")
+            raise ConfigError(f"{name}={value} is too small; give at least {least}")
+        if value is not None and value > most:
+            raise ConfigError(f"{name}={value} is too large; give at most {most}")
+    if not 0.01 <= config.measure.sample_hz <= 1000:
+        raise ConfigError(f"measure.sample_hz={config.measure.sample_hz:g} must be between 0.01 and 1000")
     for name, limit in [
         ("executor.timeout_s", config.executor.timeout_s),
         ("model.max_window_s", config.model.max_window_s),
@@ -273,8 +279,8 @@ def _validate_data(data: DataConfig) -> None:
 
 def _validate_windows(config: Config) -> None:
     chunk, stride = config.decode.chunk_length_s, config.decode.stride_length_s
-    if not (math.isfinite(chunk) and chunk > 0):
-        raise ConfigError(f"decode.chunk_length_s={chunk:g} must be a positive number of seconds")
+    if not _SHORTEST_CHUNK_S <= chunk < math.inf:
+        raise ConfigError(f"decode.chunk_length_s={chunk:g} must be a number of seconds from {_SHORTEST_CHUNK_S:g} up")
     if not (math.isfinite(stride) and stride >= 0):
         raise ConfigError(f"decode.stride_length_s={stride:g} must be zero or a positive number of seconds")
     if 2 * stride >= chunk:

@@ -23,7 +23,7 @@ class Progress:
         self._total = 0
         self._done = 0
         self._failed = 0
-        self._best: tuple[float, str] | None = None
+        self._best: dict[tuple[str, str], tuple[float, str]] = {}
         self._bar = Bar(
             TextColumn("[progress.description]{task.description}"),
             BarColumn(),
@@ -73,10 +73,15 @@ class Progress:
         self._console.print(escape(line), highlight=False, soft_wrap=True)
 
     def _note(self, result: RunResult, settings: str) -> str:
-        if result.outcome is not None and result.outcome.counts.wer is not None:
-            candidate = (result.outcome.counts.wer, settings)
-            self._best = min(self._best, candidate) if self._best else candidate
-        best = f"best {WER.show(self._best[0])} ({self._best[1]})" if self._best else ""
+        outcome = result.outcome
+        if outcome is not None and outcome.counts.wer is not None:
+            where = (result.job.data_fingerprint, result.job.config.device)
+            candidate = (outcome.counts.wer, settings)
+            self._best[where] = min(self._best.get(where, candidate), candidate)
+        best = ""
+        if len(self._best) == 1:  # settings that met different data or devices do not compare
+            ((wer, best_settings),) = self._best.values()
+            best = f"best {WER.show(wer)} ({best_settings})"
         failed = f"{self._failed} failed" if self._failed else ""
         return escape("  ".join(part for part in (failed, best) if part))
 

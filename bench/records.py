@@ -66,7 +66,16 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Job:
-    """One run to execute: replicate ``replicate`` of a trial, for the ``attempt``-th time (both count from 0 and 1)."""
+    """One run to execute.
+
+    Attributes:
+        replicate: Which of the trial's runs, from 0.
+        attempt: Which try at this run, from 1.
+        model_path: Folder of the model's files; empty for an engine without any.
+        model_fingerprint: Equal for equal files.
+        data_name: Short name of the data set, for people.
+        data_fingerprint: Equal for equal transcripts, spans and audio.
+    """
 
     study: str
     trial_id: str
@@ -75,6 +84,7 @@ class Job:
     config: Config
     model_path: str
     utterances: tuple[Utterance, ...]
+    model_fingerprint: str | None
     data_name: str
     data_fingerprint: str
 

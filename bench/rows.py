@@ -9,6 +9,8 @@ from bench.schema import SCHEMA_VERSION
 
 Row = dict[str, Any]
 
+_BEFORE_PEAK = ("start", "load")
+
 
 def run_row(result: RunResult) -> Row:
     """Describe the run itself, whatever its end."""
@@ -21,6 +23,7 @@ def run_row(result: RunResult) -> Row:
         "retryable": result.retryable,
         "traceback": result.traceback,
         "started_at": result.started_at,
+        "model.fingerprint": job.model_fingerprint,
         "data.name": job.data_name,
         "data.fingerprint": job.data_fingerprint,
         "utterances": len(job.utterances),
@@ -111,8 +114,10 @@ def _count_columns(counts: WordCounts) -> Row:
 
 
 def _sampled_peak(result: RunResult) -> Row:
-    """The highest sample, for a run that could not ask the kernel at its end: a lower bound, marked as such."""
-    sampled = [sample.rss_mib for sample in result.timeline if sample.rss_mib is not None]
+    """The highest sample after loading, for a run that could not ask the kernel: a lower bound, marked as such."""
+    sampled = [
+        sample.rss_mib for sample in result.timeline if sample.rss_mib is not None and sample.phase not in _BEFORE_PEAK
+    ]
     return {"peak_rss_mib": max(sampled, default=None), "peak_rss_source": "sampled" if sampled else None}
 
 

@@ -43,6 +43,7 @@ _RUN_COLUMNS = [
     ("retryable", pa.bool_()),
     ("traceback", pa.string()),
     ("started_at", pa.string()),
+    ("model.fingerprint", pa.string()),
     ("data.name", pa.string()),
     ("data.fingerprint", pa.string()),
     ("utterances", pa.int64()),

@@ -97,6 +97,14 @@ def load_runs(study_dir: str | Path) -> pd.DataFrame:
     return runs.sort_values(["started_at", "run_id"], ignore_index=True)
 
 
+def any_run(study_dir: Path) -> dict[str, Any] | None:
+    """Read one run of a study, to see how its runs are made; null where there is none yet."""
+    for attempt in last_attempts(study_dir).values():
+        (row,) = _read_file(study_dir / "runs" / attempt.file_name, RUN_SCHEMA).to_pylist()
+        return dict(row)
+    return None
+
+
 def load_utterances(study_dir: str | Path) -> pd.DataFrame:
     """Load the utterances of a study's runs, of the last attempt of each.
 
@@ -139,9 +147,21 @@ def read_study(study_dir: Path) -> dict[str, Any] | None:
         raise StoreError(
             f"{path} cannot be read ({reason}); restore it, or delete it to have it written anew"
         ) from None
-    if not isinstance(description, dict):
-        raise StoreError(f"{path} holds no mapping; restore it, or delete it to have it written anew")
+    if not (isinstance(description, dict) and _is_study(description)):
+        raise StoreError(f"{path} is not what a study writes; restore it, or delete it to have it written anew")
     return description
+
+
+def _is_study(description: Mapping[str, Any]) -> bool:
+    """Tell whether the parts that are read again have the form they were written in; any may be missing."""
+    mappings = [description.get(key, {}) for key in ("config", "space", "environment")]
+    lists = {key: description.get(key, []) for key in ("commands", "skipped")}
+    return (
+        all(isinstance(part, dict) for part in mappings)
+        and all(isinstance(part, list) for part in lists.values())
+        and all(isinstance(command, str) for command in lists["commands"])
+        and all(isinstance(point, dict) and isinstance(point.get("settings"), dict) for point in lists["skipped"])
+    )
 
 
 def list_studies(root: Path) -> list[Path]:

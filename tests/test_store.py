@@ -82,7 +82,7 @@ TIMELINE = (
 
 def run(trial: str = "aaaa", attempt: int = 1, replicate: int = 0, **changes: Any) -> RunResult:
     """A run that went well; `changes` replace fields of the result."""
-    job = Job("mine", trial, replicate, attempt, CONFIG, "fake/ok", UTTERANCES, "data/m.csv", "feedfeed")
+    job = Job("mine", trial, replicate, attempt, CONFIG, "models/tiny", UTTERANCES, "cafe", "data/m.csv", "feedfeed")
     ok = RunResult(job, Status.ok, None, False, "2026-01-02T03:04:05+00:00", 15.0, OUTCOME, TIMELINE, ENVIRONMENT)
     return dataclasses.replace(ok, **changes)
 
@@ -110,6 +110,7 @@ def test_a_run_is_read_as_it_was_written(study: Path) -> None:
     assert found["schema_version"] == schema.SCHEMA_VERSION
     assert (found["study"], found["trial_id"], found["run_id"]) == ("mine", "aaaa", "aaaa-3")
     assert (found["replicate"], found["attempt"], found["status"]) == (3, 1, "ok")
+    assert found["model.fingerprint"] == "cafe"
     assert (found["data.name"], found["data.fingerprint"], found["utterances"]) == ("data/m.csv", "feedfeed", 3)
     assert (found["started_at"], found["wall_s"]) == ("2026-01-02T03:04:05+00:00", 15.0)
     assert not found["retryable"]

@@ -1,6 +1,7 @@
 """The loop with the fake engine: what runs, in which order, how it ends, and what the next start makes of it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+import torch
 
 import bench
 from bench import store
@@ -151,10 +153,10 @@ def test_unusable_recordings_are_reported_and_not_scored(study: list[str], tmp_p
 
 
 def test_trial_identity(study: list[str]) -> None:
-    def identity(*overrides: str, data: str = "d") -> str:
+    def identity(*overrides: str, model: str = "m", data: str = "d") -> str:
         composed = compose([*study, *overrides])
         assert composed is not None
-        return trial_id(composed.config, data)
+        return trial_id(composed.config, model, data)
 
     base = identity()
     for same in ("measure.repeats=2", "executor.timeout_s=9", "results.root=x", "score.normalizer=none", "study=x"):
@@ -162,19 +164,89 @@ def test_trial_identity(study: list[str]) -> None:
     for other in ("decode.batch_size=2", "device=cuda", "threads=1", "seed=1", "model.dtype=float16"):
         assert identity(other) != base, other
     assert identity(data="e") != base
+    assert identity(model="n") != base
+    assert identity("model.name=elsewhere") == base  # the content counts, not the place
     assert identity("decode.chunk_length_s=30") == identity("decode.chunk_length_s=30.0")
 
 
-def test_runs_scored_otherwise_are_not_mixed(study: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("setting", "was", "now"),
+    [
+        ("score.normalizer", "whisper_english", "none"),
+        ("measure.repeats", "1", "2"),
+        ("measure.warmup", "0", "3"),
+    ],
+)
+def test_runs_found_in_another_way_are_not_mixed(
+    study: list[str], study_dir: Path, setting: str, was: str, now: str
+) -> None:
     bench.run(*study)
-    with pytest.raises(StoreError, match=r"score\.normalizer=whisper_english.*none"):
-        bench.run(*study, "score.normalizer=none")
+    with pytest.raises(StoreError, match=f"{re.escape(setting)}={was}.*{now}"):
+        bench.run(*study, f"{setting}={now}")
+    (study_dir / "study.yaml").unlink()  # the runs themselves say how they were made
+    with pytest.raises(StoreError, match=f"{re.escape(setting)}={was}.*{now}"):
+        bench.run(*study, f"{setting}={now}")
+
+
+def test_replicates_may_be_added_later(study: list[str]) -> None:
+    first = bench.run(*study)
+    both = bench.run(*study, "measure.replicates=2")
+    assert list(both["replicate"]) == [0, 1]
+    assert both["started_at"][0] == first["started_at"][0]
+
+
+def test_an_edited_recording_is_another_trial(study: list[str], tmp_path: Path) -> None:
+    first = bench.run(*study)
+    wav = tmp_path / "tones" / "1.wav"
+    content = bytearray(wav.read_bytes())
+    content[60_000:60_100] = bytes(100)  # muted in place: the same length, the same head and tail
+    wav.write_bytes(content)
+    runs = bench.run(*study)
+    assert len(runs) == 2
+    assert runs["trial_id"].is_unique
+    assert set(first["trial_id"]) < set(runs["trial_id"])
+
+
+def test_a_study_remembers_every_start(study: list[str], study_dir: Path) -> None:
+    bench.run("-m", *study, "decode.chunk_length_s=2,4", "decode.stride_length_s=1")
+    bench.run(*study)
+    bench.run(*study)
+    description = store.read_study(study_dir)
+    assert description is not None
+    first, second = description["commands"]
+    assert "decode.chunk_length_s=2,4" in first
+    assert second == description["command"]
+    assert [point["settings"] for point in description["skipped"]] == [{"decode.chunk_length_s": 2}]
+
+
+def test_a_missing_device_is_said_once_with_the_cure(study: list[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device that should be missing")
+    (row,) = bench.run(*study, "device=cuda").to_dict("records")
+    assert (row["status"], row["attempt"]) == ("error", 1)
+    assert row["status_reason"].startswith("device=cuda is not there")
+    assert row["status_reason"].endswith("use device=cpu")
+
+
+def test_spent_attempts_are_told_with_the_cure(
+    study: list[str], cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    failing = ["run", *study, "model.name=fake/nonsense", "executor.max_attempts=1"]
+    for _ in range(2):
+        done = cli(*failing)
+        assert done.returncode == 1
+        assert "executor.max_attempts=2" in done.stdout.splitlines()[-1]
+    assert cli(*failing, "executor.max_attempts=2").stdout.count("unknown to engine=fake") == 1
 
 
 def test_wrong_requests_leave_no_study(study: list[str], study_dir: Path) -> None:
-    for wrong in ("decode.stride_length_s=15", "data.path=absent.csv", "model.name=./absent"):
+    for wrong in (
+        ["decode.stride_length_s=15"],
+        ["data.path=absent.csv"],
+        ["engine=transformers", "model.name=./absent"],
+    ):
         with pytest.raises(BenchError):
-            bench.run(*study, wrong)
+            bench.run(*study, *wrong)
         assert not study_dir.exists(), wrong
     with pytest.raises(ConfigError):
         bench.run(*study, "--cfg", "job")
@@ -254,6 +326,7 @@ def test_killed_run_is_tried_again(study_dir: Path, driver: Callable[[], subproc
     process = driver()
     _wait_for_runs(study_dir, 1)
     victim = _run_process(process.pid)
+    time.sleep(0.5)  # into its inference
     victim.kill()
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err

@@ -1,17 +1,14 @@
 """A configuration's data: its utterances, a name for people, and a fingerprint for machines."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.assets import fingerprint
 from bench.assets.recordings import ensure_demo_recordings
 from bench.config import DataConfig, DataSource
 from bench.data.manifest import read_manifest
 from bench.records import Utterance
-
-_BLOCK = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -52,28 +49,18 @@ def load_dataset(config: DataConfig) -> DataSet:
 
 
 def _fingerprint(utterances: Iterable[Utterance]) -> str:
-    digest = hashlib.sha256()
     files: dict[Path, str] = {}
+    parts: list[str] = []
     for item in utterances:
         if item.path not in files:
-            files[item.path] = _file_fingerprint(item.path)
-        digest.update(json.dumps([files[item.path], item.text, item.start_s, item.duration_s]).encode())
-    return digest.hexdigest()[:16]
+            files[item.path] = _content(item.path)
+        parts += [files[item.path], item.text, repr(item.start_s), repr(item.duration_s)]
+    return fingerprint.of_parts(parts)
 
 
-def _file_fingerprint(path: Path) -> str:
-    """Hash a file's size and its first, middle and last 64 KiB.
-
-    That is cheap for hours of audio, and no edit of a real recording keeps all four. A file that cannot be read has a
-    fingerprint of its own kind.
-    """
+def _content(path: Path) -> str:
+    """Name a recording's content; one that cannot be read has a name of its own kind, until it can."""
     try:
-        size = path.stat().st_size
-        digest = hashlib.sha256(str(size).encode())
-        with path.open("rb") as file:
-            for start in sorted({0, max(0, (size - _BLOCK) // 2), max(0, size - _BLOCK)}):
-                file.seek(start)
-                digest.update(file.read(_BLOCK))
+        return fingerprint.of_file(path)
     except OSError as error:
         return f"unreadable: {type(error).__name__}"
-    return digest.hexdigest()

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ from bench.records import Job, Status, TrialOutcome
 
 @dataclass(frozen=True)
 class PhaseBegan:
-    """Told by the child: a phase began at ``at_s`` on the machine's monotonic clock."""
+    """Told by the child: the phase of that name begins."""
 
-    phase: str
-    at_s: float
+    name: str
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def main(job: Job, sender: connection.Connection, log: Path) -> None:
     _write_output_to(log)
 
     def mark(phase: str) -> None:
-        sender.send(PhaseBegan(phase, time.monotonic()))
+        sender.send(PhaseBegan(phase))
 
     sender.send(_execute(job, mark))
     sender.close()

@@ -1,5 +1,7 @@
 """Runs on this machine, one at a time, each in a child of a process server that has the libraries imported."""
 
+import dataclasses
+import math
 import multiprocessing
 import os
 import signal
@@ -27,6 +29,8 @@ _PRELOAD = [
     "transformers.models.whisper.generation_whisper",
 ]
 
+_PARTING_S = 10.0  # what a process may take to go once it has told its ending
+
 
 class LocalExecutor:
     """Executes runs in processes forked from a server that never touches a device.
@@ -37,7 +41,7 @@ class LocalExecutor:
 
     Args:
         log_dir: Folder for what runs print; an empty log is removed.
-        environment: Stored with every run.
+        environment: The machine, stored with every run together with the GPU it used.
     """
 
     def __init__(self, log_dir: Path, environment: Environment) -> None:
@@ -69,6 +73,7 @@ class LocalExecutor:
         run's process has been ended.
         """
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        gpu = open_probe(job.config.device)
         oom_kills = memory.oom_kills()
         log = self._log_dir / f"{job.run_id}.{job.attempt}.log"
         receiver, sender = self._context.Pipe(duplex=False)
@@ -79,7 +84,7 @@ class LocalExecutor:
             with _starting():
                 process.start()
             sender.close()
-            watch = _Watch(process, receiver, open_probe(job.config.device), started_s, job, samples)
+            watch = _Watch(process, receiver, gpu, started_s, job, samples)
             ending = watch.until_gone() or _explain_death(process.exitcode, oom_kills, log)
         finally:
             _end(process)
@@ -95,7 +100,9 @@ class LocalExecutor:
             wall_s=wall_s,
             outcome=ending.outcome,
             timeline=tuple(samples),
-            environment=self._environment,
+            environment=dataclasses.replace(
+                self._environment, gpu=gpu.name if gpu else None, gpu_driver=gpu.driver if gpu else None
+            ),
             traceback=ending.traceback,
         )
 
@@ -116,6 +123,7 @@ class _Watch:
         self._receiver: connection.Connection | None = receiver
         self._started_s = started_s
         self._limit_s = job.config.executor.timeout_s
+        self._give_up_s = math.inf if self._limit_s is None else started_s + self._limit_s
         self._period_s = 1 / job.config.measure.sample_hz
         self._sampler = ProcessSampler(process.pid or 0, gpu)
         self._phase = "start"
@@ -123,29 +131,32 @@ class _Watch:
         self._samples = samples
 
     def until_gone(self) -> child.Ending | None:
-        """Watch; returns how the run ended, or null where its process died without a word."""
+        """Watch; returns how the run ended, or null where its process died without a word.
+
+        A process that has told its ending is given a moment to go, and then no longer waited for.
+        """
         next_sample_s = self._started_s
         while True:
             now_s = time.monotonic()
-            if self._limit_s is not None and now_s - self._started_s > self._limit_s:
-                return self._out_of_time()
+            if now_s >= self._give_up_s:
+                self._hear_the_rest()
+                return self._ending or self._out_of_time()
             if now_s >= next_sample_s:
                 self._sample(now_s)
                 next_sample_s += self._period_s * (1 + (now_s - next_sample_s) // self._period_s)
             sources: list[int | connection.Connection] = [self._process.sentinel]
             if self._receiver is not None:
                 sources.append(self._receiver)
-            ready = connection.wait(sources, timeout=self._wait_s(next_sample_s))
+            wait_s = min(next_sample_s, self._give_up_s) - time.monotonic()
+            ready = connection.wait(sources, timeout=max(0.0, wait_s))
             if self._receiver in ready:
                 self._listen()
             elif self._process.sentinel in ready:
                 return self._ending
 
-    def _wait_s(self, next_sample_s: float) -> float:
-        until_s = next_sample_s
-        if self._limit_s is not None:
-            until_s = min(until_s, self._started_s + self._limit_s)
-        return max(0.0, until_s - time.monotonic())
+    def _hear_the_rest(self) -> None:
+        while self._receiver is not None and self._receiver.poll():
+            self._listen()
 
     def _sample(self, now_s: float) -> None:
         sample = self._sampler.sample(now_s - self._started_s, self._phase)
@@ -156,13 +167,14 @@ class _Watch:
         assert self._receiver is not None
         try:
             message = self._receiver.recv()
-        except EOFError:
+        except (EOFError, OSError):  # closed, or killed in the middle of a message
             self._receiver = None
             return
-        if isinstance(message, child.PhaseBegan):
-            self._phase = message.phase
-        else:
+        if isinstance(message, child.Ending):
             self._ending = message
+            self._give_up_s = time.monotonic() + _PARTING_S
+        else:
+            self._phase = message.name
 
     def _out_of_time(self) -> child.Ending:
         reason = f"still in phase {self._phase!r} after executor.timeout_s={self._limit_s:g}; raise it or ask for less"

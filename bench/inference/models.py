@@ -12,7 +12,7 @@ def load_engine(config: Config, model_path: str) -> engine.Engine:
         model_path: What ``model.name`` resolved to: a local folder or a model-hub id.
 
     Raises:
-        ModelError: The model cannot be loaded, or the device is not there.
+        ModelError: The model cannot be loaded.
         ConfigError: The model cannot honour a setting.
     """
     match config.engine:

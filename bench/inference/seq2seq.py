@@ -23,7 +23,7 @@ class WhisperEngine:
         model_path: Local folder or model-hub id; only safetensors weights are read, and no code of the model's own.
 
     Raises:
-        ModelError: The model or the device cannot be had.
+        ModelError: The model cannot be loaded, or is of a family that is not supported.
         ConfigError: The model cannot honour ``decode.language`` or ``decode.task``.
     """
 
@@ -33,7 +33,7 @@ class WhisperEngine:
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         self._decode = config.decode
-        self._device = available_device(config.device)
+        self._device = torch.device(config.device)
         self._dtype: torch.dtype = getattr(torch, config.model.dtype.value)
         self._model, self._processor = self._load(config, model_path)
         self._features = self._processor.feature_extractor
@@ -117,25 +117,6 @@ class WhisperEngine:
                 f"decode.language={decode.language} is unknown to {config.model.name}; use one of {codes}"
             )
         return {"num_beams": decode.num_beams, "return_timestamps": decode.timestamps, **given}
-
-
-def available_device(name: str) -> torch.device:
-    """Return the torch device of that name.
-
-    Raises:
-        ModelError: This machine, or this build of torch, has no such device.
-    """
-    device = torch.device(name)
-    match device.type:
-        case "cuda":
-            present = (device.index or 0) < torch.cuda.device_count()
-        case "mps":
-            present = torch.backends.mps.is_available()
-        case _:
-            present = device.type == "cpu"
-    if not present:
-        raise ModelError(f"device={name} is not available to torch {torch.__version__} on this machine; use device=cpu")
-    return device
 
 
 @contextmanager

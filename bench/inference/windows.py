@@ -1,6 +1,7 @@
 """Cutting a recording into overlapping windows."""
 
 from bench.config import DecodeConfig
+from bench.errors import ImpossiblePoint
 from bench.records import Window
 
 
@@ -20,10 +21,18 @@ def cut(samples: int, rate_hz: int, spec: DecodeConfig, align: int = 1) -> list[
 
     Returns:
         The windows in order; what they keep after trimming their strides tiles ``[0, samples)`` without gap or overlap.
+
+    Raises:
+        ImpossiblePoint: Rounded to samples, the strides leave nothing of a window.
     """
     chunk = _aligned(spec.chunk_length_s * rate_hz, align)
     stride = _aligned(spec.stride_length_s * rate_hz, align)
     step = chunk - 2 * stride
+    if step < 1:
+        raise ImpossiblePoint(
+            f"decode.chunk_length_s={spec.chunk_length_s:g} and decode.stride_length_s={spec.stride_length_s:g} leave"
+            f" nothing of a window at {rate_hz} Hz in steps of {align} samples; use a shorter stride"
+        )
     windows = []
     for start in range(0, samples, step):
         stop = min(start + chunk, samples)

@@ -1,8 +1,30 @@
-"""The compute device as seen from the run's own process: waiting for it, and the peaks of torch's allocator."""
+"""The compute device as seen from the run's own process: whether it is there, waiting for it, peaks of its memory."""
 
 from collections.abc import Callable
 
+from bench.errors import ConfigError
+
 _MIB = 1024 * 1024
+
+
+def require(device: str) -> None:
+    """Check that torch can use a device.
+
+    Raises:
+        ConfigError: This machine, or this build of torch, has no such device.
+    """
+    import torch
+
+    kind, _, index = device.partition(":")
+    match kind:
+        case "cuda":
+            present = int(index or 0) < torch.cuda.device_count()
+        case "mps":
+            present = torch.backends.mps.is_available()
+        case _:
+            present = kind == "cpu"
+    if not present:
+        raise ConfigError(f"device={device} is not there for torch {torch.__version__} on this machine; use device=cpu")
 
 
 def synchronizer(device: str) -> Callable[[], None]:

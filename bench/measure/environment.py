@@ -8,21 +8,20 @@ from pathlib import Path
 
 import psutil
 
-from bench.measure.gpu import GpuProbe
 from bench.records import Environment
 
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def describe(gpu: GpuProbe | None) -> Environment:
-    """Describe this machine and installation, without importing torch."""
+def describe() -> Environment:
+    """Describe this machine and installation, without importing torch; GPU and threads are a run's own to add."""
     return Environment(
         cpu_model=_cpu_model(),
         cpu_cores=psutil.cpu_count(),
         cpu_usable=_usable_cpus(),
         ram_mib=psutil.virtual_memory().total / 2**20,
-        gpu=gpu.name if gpu else None,
-        gpu_driver=gpu.driver if gpu else None,
+        gpu=None,
+        gpu_driver=None,
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         torch=_version("torch"),

@@ -33,7 +33,7 @@ def content(study: str, found: list[Block], utterances: pd.DataFrame, told: Mapp
         "sections": [_section(block, utterances) for block in found],
         "not_compared": not_compared(found),
         "failures": _failures(found),
-        "failed_utterances": _failed_utterances(found, utterances),
+        "failed_utterances": _failed_utterances(utterances),
         **_description(told),
     }
 
@@ -116,27 +116,29 @@ def _failures(found: list[Block]) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def _failed_utterances(found: list[Block], utterances: pd.DataFrame) -> dict[str, Any]:
-    labels = {
-        run: block.row(trial)["label"] for block in found for run, trial in block.runs[["run_id", "trial_id"]].values
-    }
-    failed = utterances.dropna(subset=["error"])
+def _failed_utterances(utterances: pd.DataFrame) -> dict[str, Any]:
+    """List each utterance and error once, with the number of runs: a broken file fails in every setting alike."""
+    tried = utterances.groupby("utterance_id")["run_id"].nunique()
+    failed = utterances.dropna(subset=["error"]).groupby(["utterance_id", "error"])["run_id"].nunique()
+    # Most runs first; of equal ones, by name.
+    ordered = sorted(failed.items(), key=lambda item: (-item[1], item[0]))
     rows = [
-        (labels[row["run_id"]], row["utterance_id"], clean(str(row["error"])))
-        for _, row in failed.head(_MOST_FAILED_UTTERANCES).iterrows()
+        (name, clean(str(error)), f"{count} of {tried[name]}")
+        for (name, error), count in ordered[:_MOST_FAILED_UTTERANCES]
     ]
-    return {"rows": rows, "left_out": len(failed) - len(rows)}
+    return {"rows": rows, "left_out": len(ordered) - len(rows)}
 
 
 def _description(told: Mapping[str, Any]) -> dict[str, Any]:
     """Gather what the study's own description says; any part may be missing."""
     skipped = told.get("skipped") or []
-    points = [(describe(one.get("settings") or {}), clean(str(one.get("reason", "")))) for one in skipped]
+    points = [(describe(one.get("settings") or {}), clean(str(one.get("reason") or ""))) for one in skipped]
     space: dict[str, Any] = told.get("space") or {}
     lists = {name: values if isinstance(values, list) else [values] for name, values in space.items()}
+    commands = told.get("commands") or [told.get("command") or ""]
     environment = {f"env.{name}": value for name, value in (told.get("environment") or {}).items()}
     return {
-        "command": str(told.get("command") or "").strip(),
+        "commands": [text for command in commands if (text := str(command).strip())],
         "config": yaml.safe_dump(told["config"], sort_keys=False, allow_unicode=True) if told.get("config") else "",
         "space": [(name, ", ".join(str(value) for value in values)) for name, values in lists.items()],
         "environment": [(name_of(name), value_of(value, name)) for name, value in environment.items()],

@@ -45,7 +45,7 @@ _PHASE_LOOK = {
     "merge_s": ("merge", VERMILION, ""),
 }
 _MEMORY_LOOK = (
-    ("RAM", "rss_after_load_mib", "after load", "peak_rss_mib", "peak during inference", BLUE, "#CFE3F1"),
+    ("RAM", "rss_after_load_mib", "after load", "peak_rss_mib", "peak after load", BLUE, "#CFE3F1"),
     (
         "GPU memory",
         "peak_gpu_allocated_mib",
@@ -79,8 +79,8 @@ def memory(runs: pd.DataFrame) -> Figure | None:
     drawn = [block for block in blocks(runs) if block.table["peak_rss_mib"].notna().any()]
     if not drawn:
         return None
-    shown = [block.table.dropna(subset=["peak_rss_mib"]).nsmallest(_MOST_BARS, "peak_rss_mib") for block in drawn]
-    titles = [_title("Memory", block, table) for block, table in zip(drawn, shown, strict=True)]
+    shown = [_least(block, "peak_rss_mib", "peak_rss_mib") for block in drawn]
+    titles = [_title("Memory", block, table, "peak_rss_mib") for block, table in zip(drawn, shown, strict=True)]
     figure, parts = stack(titles, [1.6 + row_height(table["label"]) * len(table) for table in shown])
     for part, table in zip(parts, shown, strict=True):
         tracks = [look for look in _MEMORY_LOOK if table[look[3]].notna().any()]
@@ -120,8 +120,9 @@ def phases(runs: pd.DataFrame) -> Figure | None:
     drawn = [block for block in blocks(runs) if block.table["typical_run"].notna().any()]
     if not drawn:
         return None
-    shown = [block.table.dropna(subset=["typical_run"]).nsmallest(_MOST_BARS, "inference_s") for block in drawn]
-    titles = [_title("Where the time goes", block, table) for block, table in zip(drawn, shown, strict=True)]
+    shown = [_least(block, "typical_run", "inference_s") for block in drawn]
+    what = "Where the time goes"
+    titles = [_title(what, block, table, "typical_run") for block, table in zip(drawn, shown, strict=True)]
     figure, parts = stack(titles, [1.7 + row_height(table["label"]) * len(table) for table in shown])
     for part, table in zip(parts, shown, strict=True):
         axis = part.subplots()
@@ -145,8 +146,14 @@ def phases(runs: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def _title(what: str, block: Block, shown: pd.DataFrame) -> str:
-    return f"{what}: {block.title}" + (f", the {len(shown)} least" if len(shown) == _MOST_BARS else "")
+def _least(block: Block, measured: str, column: str) -> pd.DataFrame:
+    """Take the settings with something measured, no more than there is room for: those least in a column."""
+    return block.table.dropna(subset=[measured]).nsmallest(_MOST_BARS, column)
+
+
+def _title(what: str, block: Block, shown: pd.DataFrame, measured: str) -> str:
+    count = int(block.table[measured].notna().sum())
+    return f"{what}: {block.title}" + (f", the {len(shown)} least of {count}" if len(shown) < count else "")
 
 
 @styled

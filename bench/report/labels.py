@@ -14,6 +14,8 @@ _NAMES = {
     "data.limit": "limit of recordings",
     "data.fingerprint": "data fingerprint",
     "data.name": "data set",
+    "measure.warmup": "warm-up passes",
+    "measure.repeats": "timed passes",
     "env.cpu_model": "CPU",
     "env.cpu_cores": "processors",
     "env.ram_mib": "RAM",

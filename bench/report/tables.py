@@ -1,7 +1,8 @@
 """From a row a run to a row a setting, within blocks of runs that may be compared at all.
 
-A *block* is one data set under one normaliser, on one device of one checked environment. Everything a report says about
-"better" is said within a block, so no setting wins because it met an easier corpus or a faster machine.
+A *block* is one data set under one normaliser, on one device of one checked environment, measured in one way.
+Everything a report says about "better" is said within a block, so no setting wins because it met an easier corpus or a
+faster machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,12 +16,14 @@ from bench.report.labels import clean, describe, name_of, plain, value_of
 from bench.schema import SETTINGS
 
 THREADS = "env.torch_threads"
+WARMUP = "measure.warmup"
 
 BLOCK_FACTORS = (
     "data.fingerprint",
-    "data.limit",
     "device",
     "score.normalizer",
+    WARMUP,
+    "measure.repeats",
     "env.cpu_model",
     "env.cpu_usable",
     "env.gpu",
@@ -88,19 +91,21 @@ def varied_settings(runs: pd.DataFrame) -> tuple[str, ...]:
 
 
 def blocks(runs: pd.DataFrame) -> list[Block]:
-    """Split a study's runs into blocks, in the order in which they were first met.
+    """Split a study's runs into blocks, the one that ran last first: what was mended and run again is the headline.
 
-    Torch's thread count is a blocking factor unless the study varies ``threads``: then it is what the setting does.
+    Blocks that ran last at the same time stay in the order in which they were first met. Torch's thread count is a blocking factor unless the study varies ``threads``: then it is what the setting does.
     """
     varied = varied_settings(runs)
     factors = tuple(factor for factor in BLOCK_FACTORS if factor != THREADS or "threads" not in varied)
     rows: dict[tuple[object, ...], list[int]] = {}
     for position, key in enumerate(_keys(runs, factors)):
         rows.setdefault(key, []).append(position)
-    parts = [runs.iloc[positions].reset_index(drop=True) for positions in rows.values()]
+    keyed = [(key, runs.iloc[positions].reset_index(drop=True)) for key, positions in rows.items()]
+    # ISO 8601 in UTC sorts as text; a stable sort keeps its order in reverse too.
+    keyed.sort(key=lambda item: str(item[1]["started_at"].max()), reverse=True)
+    parts = [part for _, part in keyed]
     found = [
-        {"data.name": plain(part["data.name"].iloc[0]), **dict(zip(factors, key, strict=True))}
-        for key, part in zip(rows, parts, strict=True)
+        {"data.name": plain(part["data.name"].iloc[0]), **dict(zip(factors, key, strict=True))} for key, part in keyed
     ]
     return [
         Block(title, values, part, settings_table(part, varied), varied)

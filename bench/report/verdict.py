@@ -5,9 +5,24 @@ from typing import Any
 
 import pandas as pd
 
-from bench.metrics import RTFX, WER
+from bench.metrics import PEAK_RSS, RTFX, WER
+from bench.records import Status
 from bench.report.frontier import WITHIN_WER, Picks, Recommendation
-from bench.report.tables import Block, differences
+from bench.report.tables import WARMUP, Block, differences
+
+NOISE = 0.02
+"""Speeds and memory that differ by no more than this share are told as alike: a single run repeats no better."""
+
+# Ratios such as 10.2 / 10.0 must not fall beyond the limit they lie on.
+_ROUNDING = 1e-9
+_NEAR = f"within {100 * NOISE:g} % of each other"
+
+_PEAKS = {
+    "vmhwm": "the kernel's peak of the run's process after the model was loaded: audio decoding, warm-up and inference",
+    "vmhwm_since_start": "the kernel's peak since the run's process began: it could not be reset after loading, so the"
+    " peak of loading may stand for it",
+    "sampled": "the highest sample taken of the run's process after the model was loaded, a lower bound of its peak",
+}
 
 
 def headline(block: Block, recommendation: Recommendation) -> str:
@@ -18,7 +33,7 @@ def headline(block: Block, recommendation: Recommendation) -> str:
     row = block.row(picks.most_accurate)
     told = f"{row['label']} ({_figures(row, picks)})"
     if recommendation.compared > 1:
-        return f"Recommended: {told}, the most accurate of {recommendation.compared} settings."
+        return f"Recommended: {told}, {_standing(_comparable(block, recommendation), row)}."
     return f"Only one setting can be judged: {told}."
 
 
@@ -27,24 +42,19 @@ def costs(block: Block, recommendation: Recommendation) -> list[str]:
     picks = recommendation.picks
     if picks is None:
         return []
-    best = block.row(picks.most_accurate)
     if recommendation.compared == 1:
         return ["There is no other setting to compare it with."]
-    if picks.fastest == picks.most_accurate:
-        told = ["It is also the fastest setting of all."]
-    else:
-        told = [f"The fastest setting of all, {_trade(block.row(picks.fastest), best)}"]
-        if picks.fastest_within not in (picks.most_accurate, picks.fastest):
-            told.append(
-                f"Within {100 * WITHIN_WER:g} point of its WER, {_trade(block.row(picks.fastest_within), best)}"
-            )
-    if picks.least_memory == picks.most_accurate:
-        told.append("It also needs the least memory.")
-    elif picks.least_memory is not None:
-        row, column = block.row(picks.least_memory), picks.memory.column
-        saved = f"{picks.memory.show(row[column])} against {picks.memory.show(best[column])}"
-        told.append(f"Least memory: {row['label']}, {saved}, {_points(row, best)}.")
-    return told
+    table, best = _comparable(block, recommendation), block.row(picks.most_accurate)
+    fastest = block.row(picks.fastest)
+    if _alike(fastest[RTFX.column], best[RTFX.column]):
+        return [*_no_faster(table), *_memory(table, picks)]
+    near = int(_alike(table[RTFX.column], fastest[RTFX.column]).sum())
+    which = "The fastest setting of all" if near == 1 else f"One of the {near} fastest settings, {_NEAR} in speed"
+    told = [f"{which}: {_trade(fastest, best)}"]
+    within = block.row(picks.fastest_within)
+    if picks.fastest_within != picks.fastest and not _alike(within[RTFX.column], best[RTFX.column]):
+        told.append(f"Within {100 * WITHIN_WER:g} point of its WER: {_trade(within, best)}")
+    return [*told, *_memory(table, picks)]
 
 
 def recommended_rows(block: Block, recommendation: Recommendation) -> list[tuple[str, "pd.Series[Any]"]]:
@@ -77,14 +87,8 @@ def caveats(block: Block) -> list[str]:
     good = table[table["runs_ok"] > 0]
     if good.empty:
         return []
-    words, audio_s = good["words_scored"].max(), good["audio_s"].max()
-    scored = f" with {words:.0f} reference words" if words > 0 else ""
-    passes = _span(good["repeats"], "timed pass", "timed passes")
-    spans = _span(good["utterances"], "utterance")
-    told = [
-        f"Each run transcribed {spans}{scored}, {audio_s:.0f} s of audio, in {passes}.",
-        f"Each setting had {_span(good['runs_ok'], 'run')}.",
-    ]
+    words = good["words_scored"].max()
+    told = [_measured(block, good), f"Each setting had {_span(good['runs_ok'], 'run')}."]
     if words > 0:
         told.append(f"One word more or less moves WER by {100 / words:.2g} points; WER carries no interval here.")
     if good["runs_ok"].min() == 1:
@@ -93,7 +97,7 @@ def caveats(block: Block) -> list[str]:
         "RTFx is seconds of audio divided by the median wall seconds of a pass (features, encode, decode, merge);"
         " loading the model and decoding the audio files are not part of it."
     )
-    told.append("Peak RAM is that of the run's process after the model was loaded, including pages shared with others.")
+    told.extend(_peaks(block))
     failed = good["utterances_failed"].max()
     if failed > 0:
         told.append(
@@ -101,6 +105,85 @@ def caveats(block: Block) -> list[str]:
             " that scored fewer words than others are not recommended."
         )
     return told
+
+
+def _comparable(block: Block, recommendation: Recommendation) -> pd.DataFrame:
+    return block.table.drop(index=list(recommendation.excluded))
+
+
+def _alike(one: Any, other: Any) -> Any:
+    """Tell whether two values, or each of a column and a value, differ by no more than noise."""
+    return (one <= other * (1 + NOISE) + _ROUNDING) & (other <= one * (1 + NOISE) + _ROUNDING)
+
+
+def _standing(table: pd.DataFrame, best: "pd.Series[Any]") -> str:
+    """Say what sets the most accurate setting apart from the others; where several share its WER, it is their speed."""
+    shared = table[table[WER.column] == best[WER.column]]
+    if len(shared) == 1:
+        return f"the most accurate of {len(table)} settings"
+    among = f"{len(shared)} settings that share the lowest WER"
+    among += f" ({len(table)} were compared)" if len(shared) < len(table) else ""
+    near = int(_alike(shared[RTFX.column], best[RTFX.column]).sum())
+    if near == 1:
+        return f"the fastest of {among}"
+    if near == len(shared):
+        return f"one of {among}; their speeds are {_NEAR}"
+    return f"one of the {near} fastest ({_NEAR}) of {among}"
+
+
+def _no_faster(table: pd.DataFrame) -> list[str]:
+    """Say how the recommended setting's speed compares where no other is faster by more than noise."""
+    speeds = table[RTFX.column].sort_values(ascending=False)
+    near = int(_alike(speeds, speeds.iloc[0]).sum())
+    told = table[WER.column].nunique() == 1  # then the headline speaks of the speed of all
+    if near == 1:
+        margin = f"{speeds.iloc[0] / speeds.iloc[1]:.2f} times as fast as the next"
+        return [f"It is {margin}." if told else f"It is also the fastest setting of all, {margin}."]
+    if told:
+        return []
+    if near == len(table):
+        return [f"The speeds of {'both' if near == 2 else f'all {near}'} settings are {_NEAR}."]
+    return [f"It is also one of the {near} fastest settings, whose speeds are {_NEAR}."]
+
+
+def _memory(table: pd.DataFrame, picks: Picks) -> list[str]:
+    """Say which setting needs the least memory; nothing where the difference is noise, or none was measured."""
+    if picks.least_memory is None:
+        return []
+    column, show = picks.memory.column, picks.memory.show
+    best, least = table.loc[picks.most_accurate], table.loc[picks.least_memory]
+    needed = table[column].dropna()
+    near = int((_alike(needed, least[column]) | (needed.map(show) == show(least[column]))).sum())
+    if _alike(best[column], least[column]) or show(best[column]) == show(least[column]):
+        if near == len(needed):
+            return []
+        return ["It also needs the least memory." if near == 1 else f"It is also one of the {near} that need the least memory."]
+    saved = f"{show(least[column])} against {show(best[column])}"
+    return [f"Least memory: {least['label']}, {saved}, {_points(least, best)}."]
+
+
+def _measured(block: Block, good: pd.DataFrame) -> str:
+    """Say how much a run transcribed, and in how many passes."""
+    runs = block.runs[block.runs["status"] == Status.ok.value]
+    spans = _span(runs["utterances"] - runs["utterances_failed"], "utterance")
+    words = runs["reference_words"]
+    scored = f" with {_span(words, 'reference word')}" if words.max() > 0 else ""
+    passes = _span(good["repeats"], "timed pass", "timed passes")
+    count = block.factors[WARMUP]
+    after = f"after {count} warm-up {'pass' if count == 1 else 'passes'} over the first batch" if count else "without a warm-up"
+    return f"Each run transcribed {spans}{scored}, {_span(runs['audio_s'], 's', 's')} of audio, in {passes} {after}."
+
+
+def _peaks(block: Block) -> list[str]:
+    """Say what the peaks of RAM are, by where they come from."""
+    runs = block.runs[block.runs["status"] == Status.ok.value].dropna(subset=[PEAK_RSS.column])
+    counts = {source: int((runs["peak_rss_source"] == source).sum()) for source in _PEAKS}
+    found = [source for source, count in counts.items() if count]
+    shared = "It includes pages shared with other processes."
+    if len(found) == 1:
+        return [f"Peak RAM is {_PEAKS[found[0]]}. {shared}"]
+    told = [f"Peak RAM of {counts[source]} of {len(runs)} runs is {_PEAKS[source]}." for source in found]
+    return [*told, f"Peaks of different origin are no like for like. {shared}"] if found else []
 
 
 def _figures(row: "pd.Series[Any]", picks: Picks) -> str:
@@ -111,7 +194,7 @@ def _figures(row: "pd.Series[Any]", picks: Picks) -> str:
 
 def _trade(row: "pd.Series[Any]", best: "pd.Series[Any]") -> str:
     faster = row[RTFX.column] / best[RTFX.column]
-    return f"{row['label']}, is {faster:.2f} times as fast (RTFx {RTFX.show(row[RTFX.column])}), {_points(row, best)}."
+    return f"{row['label']} is {faster:.2f} times as fast (RTFx {RTFX.show(row[RTFX.column])}), {_points(row, best)}."
 
 
 def _points(row: "pd.Series[Any]", best: "pd.Series[Any]") -> str:
@@ -119,13 +202,14 @@ def _points(row: "pd.Series[Any]", best: "pd.Series[Any]") -> str:
     lost = 100 * (row[WER.column] - best[WER.column])
     if lost == 0:
         return "at the same WER"
-    return f"at {lost:.2f} points more WER ({WER.show(row[WER.column])} against {WER.show(best[WER.column])})"
+    shown = [WER.show(one[WER.column]) for one in (row, best)]
+    return f"at {lost:.2f} points more WER" + (f" ({shown[0]} against {shown[1]})" if shown[0] != shown[1] else "")
 
 
 def _span(values: "pd.Series[Any]", one: str, many: str = "") -> str:
-    low, high = values.min(), values.max()
-    count = f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
-    return f"{count} {one if high == 1 else many or one + 's'}"
+    low, high = f"{values.min():.0f}", f"{values.max():.0f}"
+    count = low if low == high else f"{low} to {high}"
+    return f"{count} {one if high == '1' else many or one + 's'}"
 
 
 def _sentence(text: str) -> str:

@@ -86,7 +86,10 @@ def grid_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader) 
     def compose_point(overrides: Sequence[str]) -> DictConfig:
         return _task_part(loader.load_sweep_config(master, list(overrides)))
 
-    space = parse_space(arguments, master.hydra.sweeper.params or {}, is_group, OverridesParser.create(loader))
+    preset = master.hydra.sweeper.params or {}
+    if not isinstance(preset, Mapping | DictConfig):
+        raise ConfigError(f"hydra.sweeper.params={preset} is no mapping of settings to values; write one a line")
+    space = parse_space(arguments, preset, is_group, OverridesParser.create(loader))
     return Composed(enumerate_grid(space, compose_point), space.described())
 
 

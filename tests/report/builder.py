@@ -87,6 +87,7 @@ def run(
         config=settings,
         model_path="models/tiny",
         utterances=tuple(item.utterance for item in results),
+        model_fingerprint="weights",
         data_name=data[0],
         data_fingerprint=data[1],
     )

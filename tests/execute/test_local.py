@@ -1,0 +1,75 @@
+"""The watch over a run's process, with real processes that behave as no run should."""
+
+import multiprocessing
+import os
+import pickle
+import time
+from collections.abc import Callable
+from multiprocessing import connection
+
+import pytest
+
+from bench.config import Config, ExecutorConfig
+from bench.execute.child import Ending, PhaseBegan
+from bench.execute.local import _Watch
+from bench.records import Job, Sample, Status
+
+Behaviour = Callable[[connection.Connection], None]
+
+
+def _lingers_after_its_ending(sender: connection.Connection) -> None:
+    sender.send(PhaseBegan("score"))
+    sender.send(Ending(Status.ok, "told"))
+    time.sleep(3600)
+
+
+def _dies_in_the_middle_of_its_ending(sender: connection.Connection) -> None:
+    content = pickle.dumps(Ending(Status.ok, "x" * 100_000))
+    header = len(content).to_bytes(4, "big", signed=True)
+    os.write(sender.fileno(), header + content[:100])
+    os._exit(9)
+
+
+def _is_too_slow(sender: connection.Connection) -> None:
+    sender.send(PhaseBegan("inference"))
+    time.sleep(3600)
+
+
+def _watch(behaviour: Behaviour, timeout_s: float | None) -> tuple[Ending | None, list[Sample]]:
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=behaviour, args=(sender,))
+    started_s = time.monotonic()
+    process.start()
+    sender.close()
+    job = Job("s", "t", 0, 1, Config(executor=ExecutorConfig(timeout_s=timeout_s)), "", (), None, "d", "f")
+    samples: list[Sample] = []
+    try:
+        return _Watch(process, receiver, None, started_s, job, samples).until_gone(), samples
+    finally:
+        process.kill()
+        process.join()
+
+
+# Python 3.12 and later warn of a fork in a process with threads; these children only sleep or exit.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+class TestWatch:
+    def test_an_ending_that_was_told_outweighs_the_time_limit(self) -> None:
+        ending, samples = _watch(_lingers_after_its_ending, timeout_s=1.5)
+        assert ending == Ending(Status.ok, "told")
+        assert samples[-1].phase == "score"
+
+    def test_a_process_that_does_not_go_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bench.execute.local._PARTING_S", 0.5)
+        assert _watch(_lingers_after_its_ending, timeout_s=None)[0] == Ending(Status.ok, "told")
+
+    def test_half_an_ending_is_none(self) -> None:
+        assert _watch(_dies_in_the_middle_of_its_ending, timeout_s=60)[0] is None
+
+    def test_out_of_time(self) -> None:
+        ending, samples = _watch(_is_too_slow, timeout_s=0.7)
+        assert ending is not None
+        assert (ending.status, ending.retryable) == (Status.timeout, True)
+        assert ending.reason is not None
+        assert "'inference' after executor.timeout_s=0.7" in ending.reason
+        assert len(samples) >= 3  # ten a second
