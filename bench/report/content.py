@@ -44,7 +44,9 @@ def _section(block: Block, utterances: pd.DataFrame) -> dict[str, Any]:
     memory = [metric for metric in (PEAK_RSS, PEAK_GPU) if block.table[metric.column].notna().any()]
     comparable = block.table.drop(index=list(recommendation.excluded))
     front = set(comparable.index[pareto_front(comparable)])
-    trials = [_shown(row) | {"front": trial in front} for trial, row in block.table.iterrows()]
+    apart = block.table.loc[block.table.index.isin(recommendation.excluded)]
+    ordered = pd.concat([comparable, apart]) if len(apart) else comparable
+    trials = [_shown(row) | {"front": trial in front} for trial, row in ordered.iterrows()]
     return {
         "title": block.title,
         "headline": headline(block, recommendation),
@@ -119,12 +121,12 @@ def _failures(found: list[Block]) -> list[tuple[str, str, str, str, str]]:
 def _failed_utterances(utterances: pd.DataFrame) -> dict[str, Any]:
     """List each utterance and error once, with the number of runs: a broken file fails in every setting alike."""
     tried = utterances.groupby("utterance_id")["run_id"].nunique()
-    failed = utterances.dropna(subset=["error"]).groupby(["utterance_id", "error"])["run_id"].nunique()
+    groups = utterances.dropna(subset=["error"]).groupby(["utterance_id", "error"])["run_id"].nunique().reset_index()
     # Most runs first; of equal ones, by name.
-    ordered = sorted(failed.items(), key=lambda item: (-item[1], item[0]))
+    ordered = groups.sort_values(["run_id", "utterance_id", "error"], ascending=[False, True, True])
     rows = [
-        (name, clean(str(error)), f"{count} of {tried[name]}")
-        for (name, error), count in ordered[:_MOST_FAILED_UTTERANCES]
+        (one["utterance_id"], clean(str(one["error"])), f"{one['run_id']} of {tried[one['utterance_id']]}")
+        for _, one in ordered.head(_MOST_FAILED_UTTERANCES).iterrows()
     ]
     return {"rows": rows, "left_out": len(ordered) - len(rows)}
 

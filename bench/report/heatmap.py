@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from bench.metrics import Metric
 from bench.records import Status
+from bench.report.frontier import recommend
 from bench.report.labels import axis_of, describe, name_of, plain, value_of
 from bench.report.style import BLUE, INK, MUTED, PALE, VERMILION, legend_below, row_height, stack, styled, wrap
 from bench.report.tables import Block, blocks
@@ -27,16 +28,28 @@ _LEAST_FILLED = 0.34
 
 _FAILED: Any = {"facecolor": PALE, "edgecolor": MUTED, "hatch": "////", "linewidth": 0.0}
 _IMPOSSIBLE: Any = {"facecolor": "#F6F6F6", "edgecolor": "none"}
+_APART: Any = {"facecolor": "white", "edgecolor": MUTED, "hatch": "....", "linewidth": 0.0}
 _BEST: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 2.4}
+
+
+_Cell: TypeAlias = tuple[object, object]  # of y, of x
 
 
 @dataclass(frozen=True, eq=False)
 class _Panel:
-    """One map: a title, the value of each cell (rows are y), and the word that stands in a cell without a value."""
+    """One map.
+
+    Attributes:
+        title: What its trials have in common.
+        values: The value of each cell that can be compared, as shown (rows are y).
+        apart: The value of each cell that has one, but none to compare.
+        words: The word that stands in a cell without a value.
+    """
 
     title: str
     values: pd.DataFrame
-    words: Mapping[tuple[object, object], str]
+    apart: Mapping[_Cell, float]
+    words: Mapping[_Cell, str]
 
 
 @styled
@@ -45,7 +58,8 @@ def heatmap(runs: pd.DataFrame, metric: Metric, skipped: Sequence[Mapping[str, A
 
     Chunk and stride are preferred, then other numeric settings. What else varies gets a panel for each combination, or,
     where there are many, each cell shows the best of them. Where two settings do not span a map, values are drawn as
-    dots by setting instead.
+    dots by setting instead. Trials that could not be recommended (some runs failed, or fewer words were scored) are
+    shown, but apart: an easier task must not look like the best region.
 
     Args:
         runs: Rows of the runs table; may hold several blocks.
@@ -53,9 +67,9 @@ def heatmap(runs: pd.DataFrame, metric: Metric, skipped: Sequence[Mapping[str, A
         skipped: Points that no run can honour, as the study's description lists them: ``settings`` and ``reason``.
 
     Returns:
-        The figure; null where fewer than two settings were tried, or none has a value.
+        The figure; null where fewer than two settings were tried, or none has a value that can be compared.
     """
-    drawn = [block for block in blocks(runs) if len(block.table) > 1 and block.table[metric.column].notna().any()]
+    drawn = [block for block in blocks(runs) if len(block.table) > 1 and _any_comparable(block, metric)]
     if not drawn:
         return None
     maps = [_panels(block, metric, skipped) for block in drawn]
@@ -67,6 +81,10 @@ def heatmap(runs: pd.DataFrame, metric: Metric, skipped: Sequence[Mapping[str, A
         else:
             _draw_dots(part.subplots(), block, metric)
     return figure
+
+
+def _any_comparable(block: Block, metric: Metric) -> bool:
+    return bool(block.table.drop(index=list(recommend(block).excluded))[metric.column].notna().any())
 
 
 def _height(block: Block, panels: Sequence[_Panel]) -> float:
@@ -99,8 +117,10 @@ def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) 
         return []
     x, y = axes
     columns, index = _levels(block.table[x]), _levels(block.table[y])
+    comparable = ~block.table.index.isin(recommend(block).excluded)
     trials: list[dict[str, Any]] = [
-        {str(key): plain(value) for key, value in row.items()} for row in block.table.to_dict("records")
+        {str(key): plain(value) for key, value in row.items()}
+        for row in block.table.assign(comparable=comparable).to_dict("records")
     ]
     if len({(trial[x], trial[y]) for trial in trials}) < _LEAST_FILLED * len(columns) * len(index):
         return []
@@ -118,19 +138,20 @@ def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) 
     for title, members in groups.items():
         fixed = {name: members[0][name] for name in rest}
         cells = {(b, a): [one for one in members if one[x] == a and one[y] == b] for a in columns for b in index}
-        values = {cell: _best([one[metric.column] for one in found], metric) for cell, found in cells.items()}
+        fit = {cell: [one for one in found if one["comparable"]] for cell, found in cells.items()}
+        values = {cell: _best(found, metric) for cell, found in fit.items()}
         frame = pd.DataFrame([[values[b, a] for a in columns] for b in index], index, columns, dtype=float)
+        empty = [cell for cell, value in values.items() if value is None]
+        apart = {cell: value for cell in empty if (value := _best(cells[cell], metric)) is not None}
         words = {
-            cell: _word(found, {**fixed, y: cell[0], x: cell[1]}, skipped)
-            for cell, found in cells.items()
-            if values[cell] is None
+            cell: _word(cells[cell], {**fixed, y: cell[0], x: cell[1]}, skipped) for cell in empty if cell not in apart
         }
-        panels.append(_Panel(title, frame, words))
+        panels.append(_Panel(title, frame, apart, words))
     return panels
 
 
-def _best(values: Sequence[float | None], metric: Metric) -> float | None:
-    known = [value * metric.scale for value in values if value is not None]
+def _best(trials: Sequence[Mapping[str, Any]], metric: Metric) -> float | None:
+    known = [one[metric.column] * metric.scale for one in trials if one[metric.column] is not None]
     return (min(known) if metric.smaller_is_better else max(known)) if known else None
 
 
@@ -164,7 +185,7 @@ def _draw_maps(part: SubFigure, panels: Sequence[_Panel], metric: Metric, axes: 
             panel.values, ax=axis, cmap=shades, annot=True, fmt=f".{metric.decimals}f", annot_kws={"size": size},
             linewidths=1.5, linecolor="white", cbar=False, **limits,
         )  # fmt: skip
-        _mark_cells(axis, panel, best, size)
+        _mark_cells(axis, panel, best, size, metric.decimals)
         axis.invert_yaxis()
         axis.set_title(wrap(panel.title, 96 // len(panels)) if panel.title else "", fontsize=9, fontweight="normal")
         names = [wrap(value_of(value), max(6, 90 // cells)) for value in panel.values.columns]
@@ -176,21 +197,22 @@ def _draw_maps(part: SubFigure, panels: Sequence[_Panel], metric: Metric, axes: 
     bar = part.colorbar(grid[0].collections[0], ax=list(grid), pad=0.02, aspect=15)
     bar.outline.set_visible(False)
     bar.set_label(metric.axis)
-    legend_below(part, _legend(panels), columns=4)
+    legend_below(part, _legend(panels), columns=2 if any(panel.apart for panel in panels) else 4)
 
 
-def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float) -> None:
-    """Mark what colour cannot say: the best cells, the failed, the impossible; what was not run stays blank."""
+def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float, decimals: int) -> None:
+    """Mark what colour cannot say: the best cells, those apart, the failed, the impossible; the rest stays blank."""
     columns: list[Any] = panel.values.columns.tolist()
     index: list[Any] = panel.values.index.tolist()
-    for (b, a), word in panel.words.items():
+    shown = {cell: f"{value:.{decimals}f}" for cell, value in panel.apart.items()}
+    for (b, a), word in [*panel.words.items(), *shown.items()]:
         corner = (columns.index(a), index.index(b))
         middle = (corner[0] + 0.5, corner[1] + 0.5)
         if word == "impossible":
             axis.add_patch(Rectangle(corner, 1, 1, **_IMPOSSIBLE))
             axis.plot(*middle, marker="x", color=MUTED, markersize=size)
         elif word:
-            axis.add_patch(Rectangle(corner, 1, 1, **_FAILED))
+            axis.add_patch(Rectangle(corner, 1, 1, **(_APART if (b, a) in shown else _FAILED)))
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
             axis.text(*middle, word, ha="center", va="center", fontsize=size, bbox=box)
     for row, column in np.argwhere(panel.values.to_numpy() == best):
@@ -201,6 +223,8 @@ def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float) -> None:
 def _legend(panels: Sequence[_Panel]) -> list[Patch | Line2D]:
     words = {word for panel in panels for word in panel.words.values()}
     entries: list[Patch | Line2D] = [Patch(label="best", **_BEST)]
+    if any(panel.apart for panel in panels):
+        entries.append(Patch(label="not comparable: failed in part, or scored fewer words", **_APART))
     if failed := sorted(words - {"impossible", ""}):
         entries.append(Patch(label=f"no result ({', '.join(failed)})", **_FAILED))
     if "impossible" in words:
@@ -213,7 +237,10 @@ def _legend(panels: Sequence[_Panel]) -> list[Patch | Line2D]:
 
 def _draw_dots(axis: Axes, block: Block, metric: Metric) -> None:
     """Draw a value a setting, in the order of the settings: what is left where there is no plane to draw on."""
-    ranked = block.table.sort_values(metric.column, ascending=metric.smaller_is_better, kind="stable")
+    apart = block.table.index.isin(recommend(block).excluded)
+    ranked = block.table.assign(apart=apart).sort_values(
+        ["apart", metric.column], ascending=[True, metric.smaller_is_better], kind="stable"
+    )
     shown = ranked.head(_MOST_DOTS)
     if len(shown) == len(ranked) and block.varied:
         shown = shown.sort_values(list(block.varied), kind="stable")
@@ -222,11 +249,14 @@ def _draw_dots(axis: Axes, block: Block, metric: Metric) -> None:
     values = (shown[metric.column] * metric.scale).to_numpy()
     best = ranked[metric.column].iloc[0] * metric.scale
     places = np.arange(len(shown))
-    axis.scatter(values, places, s=45, color=[VERMILION if value == best else BLUE for value in values], zorder=2)
+    colours = np.where(shown["apart"], MUTED, np.where(values == best, VERMILION, BLUE)).tolist()
+    faces = np.where(shown["apart"], "white", colours).tolist()
+    axis.scatter(values, places, s=45, facecolors=faces, edgecolors=colours, zorder=2)
     known = values[~np.isnan(values)]
-    for place, value, status in zip(places, values, shown["status"], strict=True):
+    for place, value, status, out in zip(places, values, shown["status"], shown["apart"], strict=True):
         failed = np.isnan(value)
-        note, colour = (f"no result ({status})", MUTED) if failed else (f"{value:.{metric.decimals}f}", INK)
+        told = f"{value:.{metric.decimals}f}" + (", not comparable" if out else "")
+        note, colour = (f"no result ({status})" if failed else told), (MUTED if failed or out else INK)
         at, offset = (float(known.min()), -4) if failed else (float(value), 8)
         axis.annotate(note, (at, place), (offset, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
     axis.set_yticks(places, [wrap(str(label)) for label in shown["label"]])

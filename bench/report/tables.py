@@ -93,7 +93,8 @@ def varied_settings(runs: pd.DataFrame) -> tuple[str, ...]:
 def blocks(runs: pd.DataFrame) -> list[Block]:
     """Split a study's runs into blocks, the one that ran last first: what was mended and run again is the headline.
 
-    Blocks that ran last at the same time stay in the order in which they were first met. Torch's thread count is a blocking factor unless the study varies ``threads``: then it is what the setting does.
+    Blocks that ran last at the same time stay in the order in which they were first met. Torch's thread count is a
+    blocking factor unless the study varies ``threads``: then it is what the setting does.
     """
     varied = varied_settings(runs)
     factors = tuple(factor for factor in BLOCK_FACTORS if factor != THREADS or "threads" not in varied)

@@ -1,7 +1,7 @@
 """The report's sentences, as plain text: what to pick, what it costs, and how far the numbers can be trusted."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -49,11 +49,11 @@ def costs(block: Block, recommendation: Recommendation) -> list[str]:
     if _alike(fastest[RTFX.column], best[RTFX.column]):
         return [*_no_faster(table), *_memory(table, picks)]
     near = int(_alike(table[RTFX.column], fastest[RTFX.column]).sum())
-    which = "The fastest setting of all" if near == 1 else f"One of the {near} fastest settings, {_NEAR} in speed"
-    told = [f"{which}: {_trade(fastest, best)}"]
+    which = "The fastest setting of all" if near == 1 else f"One of the {near} fastest settings ({_NEAR})"
+    told = [f"{which}, {_trade(fastest, best)}"]
     within = block.row(picks.fastest_within)
     if picks.fastest_within != picks.fastest and not _alike(within[RTFX.column], best[RTFX.column]):
-        told.append(f"Within {100 * WITHIN_WER:g} point of its WER: {_trade(within, best)}")
+        told.append(f"Within {100 * WITHIN_WER:g} point of its WER, {_trade(within, best)}")
     return [*told, *_memory(table, picks)]
 
 
@@ -151,13 +151,14 @@ def _memory(table: pd.DataFrame, picks: Picks) -> list[str]:
     if picks.least_memory is None:
         return []
     column, show = picks.memory.column, picks.memory.show
-    best, least = table.loc[picks.most_accurate], table.loc[picks.least_memory]
+    best, least = (cast("pd.Series[Any]", table.loc[trial]) for trial in (picks.most_accurate, picks.least_memory))
     needed = table[column].dropna()
     near = int((_alike(needed, least[column]) | (needed.map(show) == show(least[column]))).sum())
     if _alike(best[column], least[column]) or show(best[column]) == show(least[column]):
         if near == len(needed):
             return []
-        return ["It also needs the least memory." if near == 1 else f"It is also one of the {near} that need the least memory."]
+        least_of_all = "It also needs the least memory."
+        return [least_of_all if near == 1 else f"It is also one of the {near} settings that need the least memory."]
     saved = f"{show(least[column])} against {show(best[column])}"
     return [f"Least memory: {least['label']}, {saved}, {_points(least, best)}."]
 
@@ -170,8 +171,9 @@ def _measured(block: Block, good: pd.DataFrame) -> str:
     scored = f" with {_span(words, 'reference word')}" if words.max() > 0 else ""
     passes = _span(good["repeats"], "timed pass", "timed passes")
     count = block.factors[WARMUP]
-    after = f"after {count} warm-up {'pass' if count == 1 else 'passes'} over the first batch" if count else "without a warm-up"
-    return f"Each run transcribed {spans}{scored}, {_span(runs['audio_s'], 's', 's')} of audio, in {passes} {after}."
+    warmup = f"after {count} warm-up {'pass' if count == 1 else 'passes'} over the first batch"
+    passes += f" {warmup}" if count else " without a warm-up"
+    return f"Each run transcribed {spans}{scored}, {_span(runs['audio_s'], 's', 's')} of audio, in {passes}."
 
 
 def _peaks(block: Block) -> list[str]:
@@ -194,7 +196,7 @@ def _figures(row: "pd.Series[Any]", picks: Picks) -> str:
 
 def _trade(row: "pd.Series[Any]", best: "pd.Series[Any]") -> str:
     faster = row[RTFX.column] / best[RTFX.column]
-    return f"{row['label']} is {faster:.2f} times as fast (RTFx {RTFX.show(row[RTFX.column])}), {_points(row, best)}."
+    return f"{row['label']}, is {faster:.2f} times as fast (RTFx {RTFX.show(row[RTFX.column])}), {_points(row, best)}."
 
 
 def _points(row: "pd.Series[Any]", best: "pd.Series[Any]") -> str:

@@ -75,6 +75,8 @@ def run(
     machine: Environment = MACHINE,
     threads: int = 4,
     timeline: Sequence[Sample] = (),
+    started_at: str | None = None,
+    peak_source: str = "vmhwm",
 ) -> RunResult:
     """Make one run: 100 s of audio in two recordings of 100 words each unless ``utterances`` says otherwise."""
     settings = settings or config()
@@ -98,7 +100,7 @@ def run(
         warmup_s=(1.0,),
         passes=tuple(PhaseTimes(time, 0.1 * time, 0.3 * time, 0.5 * time, 0.05 * time) for time in times),
         cpu_s=tuple(2 * time for time in times),
-        memory=MemoryUse(300.0, 700.0, 600.0, peak_mib, "vmhwm", gpu_mib and gpu_mib - 100, gpu_mib),
+        memory=MemoryUse(300.0, 700.0, 600.0, peak_mib, peak_source, gpu_mib and gpu_mib - 100, gpu_mib),
         utterances=results,
         torch_threads=threads,
     )
@@ -107,7 +109,7 @@ def run(
         status=status,
         status_reason=reason,
         retryable=False,
-        started_at=f"2025-01-01T00:00:{replicate:02d}Z",
+        started_at=started_at or f"2025-01-01T00:00:{replicate:02d}Z",
         wall_s=20.0,
         outcome=outcome if status is Status.ok else None,
         timeline=tuple(timeline),

@@ -59,6 +59,45 @@ def test_heatmap_tells_failed_impossible_and_missing_cells_apart(grid: Path, gri
     assert {"no result (error, oom)", "impossible settings", "blank: not run"} <= set(words(figure))
 
 
+def test_heatmap_shows_what_cannot_be_compared_apart_and_never_as_the_best(tmp_path: Path) -> None:
+    lost = [utterance_result(1, 0), utterance_result(2, failed=True)]
+    runs = [
+        run("whole", config(10, 1), errors=12),
+        run("best", config(20, 1), errors=10),
+        run("fewer", config(10, 2), utterances=lost),  # no error in the 100 words it scored
+        run("shaky", config(20, 2), errors=4),
+        run("shaky", config(20, 2), replicate=1, status=Status.timeout, reason="slow"),
+    ]
+    figure = figures.heatmap(load_runs(study(tmp_path / "s", runs)), WER)
+    assert figure is not None
+    axes = figure.axes[0]
+    patches = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    apart = {patch.get_xy() for patch in patches if patch.get_hatch() == "...."}
+    best = [tuple(round(at) for at in patch.get_xy()) for patch in patches if not patch.get_hatch()]
+    # x is the chunk (10, 20), y the stride (1, 2).
+    assert (apart, best) == ({(0, 1), (1, 1)}, [(1, 0)])
+    told = {text.get_text(): text.get_position() for text in axes.texts}
+    assert told == {"6.0": (0.5, 0.5), "5.0": (1.5, 0.5), "0.0": (0.5, 1.5), "2.0": (1.5, 1.5)}
+    mesh = axes.collections[0]
+    assert mesh.get_clim() == pytest.approx((5.0, 6.0))
+    assert "not comparable: failed in part, or scored fewer words" in words(figure)
+
+
+def test_dots_say_what_cannot_be_compared(tmp_path: Path) -> None:
+    lost = [utterance_result(1, 0), utterance_result(2, failed=True)]
+    runs = [run("a", config(10), errors=9), run("b", config(20), errors=5), run("c", config(30), utterances=lost)]
+    assert {"4.5", "2.5", "0.0, not comparable"} <= set(words(figures.heatmap(load_runs(study(tmp_path, runs)), WER)))
+
+
+def test_a_figure_says_how_many_settings_it_leaves_out(tmp_path: Path) -> None:
+    runs = [run(f"t{number}", config(10 + number), peak_mib=800.0 + number) for number in range(31)]
+    runs.append(run("dead", config(99), status=Status.oom, reason="killed"))
+    for name, some, title in [("few", runs[1:], ""), ("many", runs, ", the 30 least of 31")]:
+        loaded = load_runs(study(tmp_path / name, some))
+        assert f"Memory: demo on cpu{title}" in words(figures.memory(loaded))
+        assert f"Where the time goes: demo on cpu{title}" in words(figures.phases(loaded))
+
+
 def test_heatmap_of_several_blocks_names_and_separates_them(tmp_path: Path) -> None:
     runs = [
         run(f"{device}{chunk}{stride}", config(chunk, stride, device=device), errors=errors + chunk)
@@ -116,6 +155,7 @@ def test_tradeoff_draws_the_front_and_names_the_picks(tmp_path: Path) -> None:
 def test_memory_shows_peaks_and_the_gpu_only_where_there_is_one(tmp_path: Path, grid_runs: pd.DataFrame) -> None:
     told = words(figures.memory(grid_runs))
     assert {"690", "1055", "RAM [MiB], lower is better"} <= set(told)  # 620 + 14 * chunk + 3 * stride
+    assert {"RAM after load", "RAM peak after load"} <= set(told)
     assert not any("GPU" in text for text in told)
     gpu = [run(f"t{chunk}", config(chunk, device="cuda"), gpu_mib=1000.0 + chunk) for chunk in (10, 20)]
     told = words(figures.memory(load_runs(study(tmp_path / "s", gpu))))

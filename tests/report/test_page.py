@@ -77,6 +77,37 @@ def test_the_page_lists_failures_skipped_points_and_how_to_repeat(grid_report: P
         assert "may be noise" in text
 
 
+def test_every_command_of_the_study_is_shown_and_the_configuration_is_of_the_latest_start(tmp_path: Path) -> None:
+    told = {"commands": ["asr-sweep study=s -m device=cpu", "asr-sweep study=s -m device=cuda"], "command": "the last"}
+    report = build(study(tmp_path / "results" / "s", [run("a")], **told), tmp_path / "reports")
+    for text in (text_of(page_of(report)), (report / "summary.md").read_text()):
+        assert re.search(r"-m device=cpu\s+asr-sweep study=s -m device=cuda", text)
+        assert "the latest last" in text
+        assert "the last" not in text.replace("the latest last", "")
+        assert "Composed configuration of the latest start (settings that vary are left out)" in text
+
+
+def test_a_description_of_which_nothing_is_known_leaves_out_its_parts(tmp_path: Path) -> None:
+    folder = study(tmp_path / "results" / "s", [run("a")])
+    (folder / "study.yaml").write_text("skipped:\n- settings: {}\n")
+    report = build(folder, tmp_path / "reports")
+    for text in (text_of(page_of(report)), (report / "summary.md").read_text()):
+        assert "Repeat it" not in text
+        assert "Skipped: 1 impossible point" in text
+        assert "None" not in text
+
+
+def test_a_recording_that_fails_in_every_setting_is_listed_once(tmp_path: Path) -> None:
+    lost, other = utterance_result(2, failed=True), dataclasses.replace(utterance_result(3, failed=True), error="empty")
+    runs = [run(f"t{chunk}", config(chunk), utterances=[utterance_result(1), lost]) for chunk in range(10, 60)]
+    runs.append(run("more", config(60), utterances=[utterance_result(1), utterance_result(2), other]))
+    report = build(study(tmp_path / "results" / "s", runs), tmp_path / "reports")
+    rows = re.findall(r"\| (rec\d) \| (.*?) \| (.*?) \|", (report / "summary.md").read_text())
+    assert rows == [("rec2", "cannot be decoded: truncated file", "50 of 51"), ("rec3", "empty", "1 of 1")]
+    assert "rec2 cannot be decoded: truncated file 50 of 51 rec3 empty 1 of 1" in text_of(page_of(report))
+    assert "more are in the study's records" not in page_of(report)
+
+
 def test_the_same_results_give_the_same_bytes(grid: Path, grid_report: Path, tmp_path: Path) -> None:
     again = build(grid, tmp_path)
     first = {path.relative_to(grid_report): path.read_bytes() for path in grid_report.rglob("*") if path.is_file()}

@@ -39,7 +39,7 @@ def test_a_trial_with_a_failed_replicate_is_not_ok_and_keeps_its_reason(blocks_o
 def test_only_settings_that_change_results_are_varied(blocks_of: Split) -> None:
     (block,) = blocks_of(
         run("a", config(10, 1), errors=5),
-        run("b", config(20, 2, measure=MeasureConfig(repeats=3, sample_hz=5)), errors=9),
+        run("b", config(20, 2, measure=MeasureConfig(sample_hz=5)), errors=9),
     )
     assert block.varied == ("decode.chunk_length_s", "decode.stride_length_s")
     assert list(block.table["label"]) == ["chunk 10 s, stride 1 s", "chunk 20 s, stride 2 s"]
@@ -55,7 +55,8 @@ def test_trials_that_differ_in_nothing_shown_keep_different_names(blocks_of: Spl
     [
         (run("b", config(device="cuda")), "device", ("cpu", "cuda")),
         (run("b", data=("demo", "beef")), "data fingerprint", ("f00d", "beef")),
-        (run("b", config(data=DataConfig(limit=2))), "limit of recordings", ("none", "2")),
+        (run("b", config(measure=MeasureConfig(warmup=0))), "warm-up passes", ("1", "0")),
+        (run("b", config(measure=MeasureConfig(repeats=3))), "timed passes", ("1", "3")),
         (run("b", config(score=ScoreConfig(NormalizerName.none))), "normalizer", ("whisper_english", "none")),
         (run("b", machine=dataclasses.replace(MACHINE, cpu_model="Other")), "CPU", ("Test CPU 9000", "Other")),
         (run("b", machine=dataclasses.replace(MACHINE, torch="2.6.0")), "torch", ("2.5.0", "2.6.0")),
@@ -69,6 +70,23 @@ def test_what_cannot_be_compared_is_another_block_and_both_values_are_told(
     assert [list(block.table.index) for block in found] == [["a"], ["b"]]
     assert differences(found) == {name: values}
     assert found[0].title != found[1].title
+
+
+def test_a_limit_that_leaves_the_same_recordings_separates_nothing(blocks_of: Split) -> None:
+    (block,) = blocks_of(run("a"), run("b", config(20, data=DataConfig(limit=2))))
+    assert block.varied == ("decode.chunk_length_s",)
+
+
+def test_the_block_that_ran_last_comes_first(blocks_of: Split) -> None:
+    found = blocks_of(
+        run("a", data=("demo", "old"), started_at="2025-01-01T10:00:00.000+00:00"),
+        run("b", data=("demo", "mended"), started_at="2025-01-01T11:00:00.000+00:00"),
+        run("c", data=("demo", "between"), started_at="2025-01-01T10:30:00.000+00:00"),
+        run("d", config(20), data=("demo", "old"), started_at="2025-01-01T10:15:00.000+00:00"),
+        run("e", data=("demo", "as late"), started_at="2025-01-01T11:00:00.000+00:00"),
+    )
+    assert [sorted(block.table.index) for block in found] == [["b"], ["e"], ["c"], ["a", "d"]]
+    assert differences(found) == {"data fingerprint": ("mended", "as late", "between", "old")}
 
 
 def test_thread_counts_of_torch_separate_no_blocks_where_the_study_varies_threads(blocks_of: Split) -> None:
