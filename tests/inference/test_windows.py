@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from transformers.pipelines.automatic_speech_recognition import chunk_iter
 
 from bench.config import DecodeConfig
+from bench.errors import ImpossiblePoint
 from bench.inference.windows import cut
 
 RATE_HZ = 16_000
@@ -54,6 +55,12 @@ def test_windows_are_those_of_the_pipeline(chunk_s: float, stride_s: float, seco
         item["stride"] for item in expected
     ]
     assert [window.start for window in windows] == [int(item["chunk"][0]) for item in expected]
+
+
+def test_strides_that_leave_nothing_of_a_window_are_refused() -> None:
+    """In frames of 0.4 s, a chunk of 0.42 s is one frame, and so is the stride of 0.209 s on each side of it."""
+    with pytest.raises(ImpossiblePoint, match="leave nothing of a window"):
+        cut(RATE_HZ, RATE_HZ, _spec(0.42, 0.209), align=6400)
 
 
 def _callable_with_rate(function: object) -> object:
