@@ -43,6 +43,8 @@ def decode_audio(path: Path, rate_hz: int) -> Samples:
     """
     try:
         native, native_hz = _decode(path)
+    except FileNotFoundError as error:
+        raise AudioError(f"{path} does not exist; mend its path in the manifest, or data.root") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise AudioError(f"{path} cannot be decoded ({reason}); check that it is a complete audio file") from error

@@ -187,7 +187,9 @@ def _explain_death(exitcode: int | None, oom_kills_before: int | None, log: Path
     if exitcode == -signal.SIGKILL and oom_kills is not None and oom_kills > (oom_kills_before or 0):
         return child.Ending(Status.oom, "killed by the kernel for want of memory; use a smaller batch or model")
     if exitcode is not None and exitcode < 0:
-        how = f"was killed by signal {-exitcode} ({signal.Signals(-exitcode).name})"
+        # Real-time signals have a number and no name.
+        name = signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else "a real-time signal"
+        how = f"was killed by signal {-exitcode} ({name})"
     else:
         how = f"ended by itself with exit code {exitcode}"
     printed = f"; it printed what is in {log}" if log.exists() and log.stat().st_size else ""

@@ -6,12 +6,14 @@ import pickle
 import time
 from collections.abc import Callable
 from multiprocessing import connection
+from pathlib import Path
 
 import pytest
 
 from bench.config import Config, ExecutorConfig
 from bench.execute.child import Ending, PhaseBegan
-from bench.execute.local import _Watch
+from bench.execute.local import _explain_death, _Watch
+from bench.measure import memory
 from bench.records import Job, Sample, Status
 
 Behaviour = Callable[[connection.Connection], None]
@@ -49,6 +51,16 @@ def _watch(behaviour: Behaviour, timeout_s: float | None) -> tuple[Ending | None
     finally:
         process.kill()
         process.join()
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "told"),
+    [(-9, "signal 9 (SIGKILL)"), (-11, "signal 11 (SIGSEGV)"), (-40, "signal 40"), (3, "exit code 3")],
+)
+def test_a_death_without_a_word_is_explained(exitcode: int, told: str, tmp_path: Path) -> None:
+    ending = _explain_death(exitcode, memory.oom_kills(), tmp_path / "no.log")
+    assert (ending.status, ending.retryable) == (Status.error, True)
+    assert told in (ending.reason or "")
 
 
 # Python 3.12 and later warn of a fork in a process with threads; these children only sleep or exit.
