@@ -28,6 +28,13 @@ class DType(StrEnum):
     float16 = "float16"
 
 
+class Weights(StrEnum):
+    """Where a model's numbers come from; ``random`` measures an architecture's time and memory without a download."""
+
+    pretrained = "pretrained"
+    random = "random"
+
+
 class Attention(StrEnum):
     """Attention implementation, as transformers names it."""
 
@@ -43,15 +50,29 @@ class DataSource(StrEnum):
 
 
 class Strategy(StrEnum):
-    """How a recording longer than the model's input is cut."""
+    """How a recording is cut into windows.
+
+    ``chunked`` cuts at fixed intervals, with a stride on each side; ``vad`` cuts at silences; ``sequential`` leaves the
+    walk through the recording to the model's own long-form algorithm.
+    """
 
     chunked = "chunked"
+    vad = "vad"
+    sequential = "sequential"
 
 
 class Merge(StrEnum):
-    """How the texts of neighbouring windows are joined."""
+    """How the texts of neighbouring windows are joined.
 
+    ``aligned`` joins them by what both say in the time they share; ``pipeline`` as transformers' pipeline does.
+    """
+
+    aligned = "aligned"
     pipeline = "pipeline"
+
+
+AUTO = "auto"
+"""Value of ``decode.batch_size`` that lets a run find the largest batch that fits."""
 
 
 class NormalizerName(StrEnum):
@@ -68,15 +89,19 @@ class ModelConfig:
 
     Attributes:
         name: Model-hub id, local folder, or ``packaged/...`` for weights that come from a Python package.
+        weights: Trained weights, or random ones, whose text means nothing and gets no WER.
         dtype: Numeric type of weights and activations.
         attention: Attention implementation.
+        compile: Compile the model with ``torch.compile``; the first windows then take minutes, the rest less time.
         max_window_s: Longest window the model can take, in seconds, where that is known; null leaves the check to
             the model itself. Whisper sees 30 s.
     """
 
     name: str = "packaged/whisper-tiny.en"
+    weights: Weights = Weights.pretrained
     dtype: DType = DType.float32
     attention: Attention = Attention.sdpa
+    compile: bool = False
     max_window_s: float | None = None
 
 
@@ -104,12 +129,14 @@ class DecodeConfig:
     """How audio becomes text.
 
     Attributes:
-        strategy: How long recordings are cut.
-        chunk_length_s: Length of a window including its strides, in seconds.
-        stride_length_s: Context kept on each side of a window, in seconds; must be less than half the chunk.
-        merge: How neighbouring windows are joined.
-        batch_size: Windows decoded together, across recordings.
+        strategy: How recordings are cut.
+        chunk_length_s: Length of a window including its strides, in seconds; with ``vad`` the longest window.
+        stride_length_s: Context kept on each side of a window, in seconds; must be less than half the chunk, and 0
+            unless ``strategy`` is ``chunked``.
+        merge: How neighbouring windows are joined; ``pipeline`` is defined for ``chunked`` alone.
+        batch_size: Windows decoded together, across recordings; ``auto`` finds the largest number that fits.
         num_beams: Beam width; 1 is greedy.
+        temperature_fallback: Decode a window anew, sampling at rising temperatures, where its text looks degenerate.
         timestamps: Let the model predict segment times, and use them at the seams.
         language: Language code for multilingual models; null lets the model decide.
         task: ``transcribe`` or ``translate`` for multilingual models; null leaves the model's default.
@@ -118,9 +145,10 @@ class DecodeConfig:
     strategy: Strategy = Strategy.chunked
     chunk_length_s: float = 30.0
     stride_length_s: float = 5.0
-    merge: Merge = Merge.pipeline
-    batch_size: int = 8
+    merge: Merge = Merge.aligned
+    batch_size: int | str = 8
     num_beams: int = 1
+    temperature_fallback: bool = False
     timestamps: bool = False
     language: str | None = None
     task: str | None = None
@@ -219,6 +247,7 @@ def validate(config: Config) -> None:
     _validate_counts(config)
     _validate_data(config.data)
     _validate_windows(config)
+    _validate_strategy(config.decode)
 
 
 _MOST = 2**31 - 1
@@ -242,8 +271,11 @@ def _validate_device(device: str) -> None:
 
 
 def _validate_counts(config: Config) -> None:
+    batch_size = config.decode.batch_size
+    if isinstance(batch_size, str) and batch_size != AUTO:
+        raise ConfigError(f"decode.batch_size={batch_size} is no number; give one, or {AUTO}")
     bounds: list[tuple[str, int | None, int, int]] = [
-        ("decode.batch_size", config.decode.batch_size, 1, _MOST),
+        ("decode.batch_size", None if isinstance(batch_size, str) else batch_size, 1, _MOST),
         ("decode.num_beams", config.decode.num_beams, 1, _MOST),
         ("data.limit", config.data.limit, 1, _MOST),
         ("threads", config.threads, 1, 1024),
@@ -277,6 +309,21 @@ def _validate_data(data: DataConfig) -> None:
         raise ConfigError(f"data.path={data.path} is not used by the demo recordings; add data=manifest")
 
 
+def _validate_strategy(decode: DecodeConfig) -> None:
+    if decode.strategy is Strategy.chunked:
+        return
+    if decode.stride_length_s:
+        raise ImpossiblePoint(
+            f"decode.strategy={decode.strategy} has no strides, but decode.stride_length_s={decode.stride_length_s:g};"
+            f" use decode={decode.strategy}, or decode.stride_length_s=0"
+        )
+    if decode.merge is Merge.pipeline:
+        raise ImpossiblePoint(
+            f"decode.merge=pipeline searches overlapping windows, and decode.strategy={decode.strategy} has none;"
+            " use decode.merge=aligned"
+        )
+
+
 def _validate_windows(config: Config) -> None:
     chunk, stride = config.decode.chunk_length_s, config.decode.stride_length_s
     if not _SHORTEST_CHUNK_S <= chunk < math.inf:
@@ -293,4 +340,9 @@ def _validate_windows(config: Config) -> None:
         raise ImpossiblePoint(
             f"decode.chunk_length_s={chunk:g} is longer than model.max_window_s={longest:g}, all that"
             f" {config.model.name} can see; use at most {longest:g}"
+        )
+    if longest is not None and config.decode.strategy is Strategy.sequential and chunk != longest:
+        raise ImpossiblePoint(
+            f"decode.strategy=sequential walks in windows of model.max_window_s={longest:g}, but"
+            f" decode.chunk_length_s={chunk:g}; use decode.chunk_length_s={longest:g}"
         )

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from bench.config import DecodeConfig, Merge, Strategy
 from bench.metrics import RTFX, WER
 from bench.records import RunResult, Status
 
@@ -62,10 +63,7 @@ class Progress:
             self._failed += result.status is not Status.ok
             self._bar.advance(self._task)
         config = result.job.config
-        settings = (
-            f"{config.model.name} on {config.device}, chunk {config.decode.chunk_length_s:g} s,"
-            f" stride {config.decode.stride_length_s:g} s"
-        )
+        settings = f"{config.model.name} on {config.device}, {_segmentation(config.decode)}"
         self._bar.update(self._task, note=self._note(result, settings))
         line = f"[{self._done}/{self._total}] {result.job.run_id} {settings}: {_said(result)}"
         if will_retry:
@@ -84,6 +82,18 @@ class Progress:
             best = f"best {WER.show(wer)} ({best_settings})"
         failed = f"{self._failed} failed" if self._failed else ""
         return escape("  ".join(part for part in (failed, best) if part))
+
+
+def _segmentation(decode: DecodeConfig) -> str:
+    """Say how recordings are cut and joined, without what the strategy settles by itself."""
+    match decode.strategy:
+        case Strategy.sequential:
+            return "sequential"
+        case Strategy.vad:
+            return f"vad, chunk {decode.chunk_length_s:g} s"
+        case Strategy.chunked:
+            windows = f"chunk {decode.chunk_length_s:g} s, stride {decode.stride_length_s:g} s"
+            return windows if decode.merge is Merge.aligned else f"{windows}, {decode.merge} merge"
 
 
 def _said(result: RunResult) -> str:

@@ -1,7 +1,7 @@
 """The typed rows that cross module borders. All are immutable; every field states its unit."""
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
@@ -57,11 +57,34 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Transcript:
-    """The text of one recording and the number of windows it was joined from."""
+class Word:
+    """One word of a hypothesis, and where it comes from.
+
+    Attributes:
+        text: As the model wrote it, without the blanks around it.
+        window: Which of the recording's windows it was read in, from 0.
+        start_s: Start within the recording in seconds; null where the model tells no times.
+        end_s: End, likewise.
+        seam_s: Seconds from the middle of the word to the nearest seam between windows; null without times or seams.
+    """
 
     text: str
-    windows: int
+    window: int
+    start_s: float | None = None
+    end_s: float | None = None
+    seam_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The text of one recording, its words, and the windows it was joined from.
+
+    The words, joined by blanks where the language has any, are the text.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    windows: tuple[Window, ...]
 
 
 @dataclass(frozen=True)
@@ -100,13 +123,27 @@ class PhaseTimes:
 
     ``inference_s`` is the wall time of the whole pass; the phases are parts of it, and what they leave is the harness's
     own bookkeeping within the pass.
+
+    Attributes:
+        segment_s: Cutting recordings into windows; with ``decode.strategy=vad`` that is listening for silences.
+        features_s: The model's inputs; where they are made while the model runs, what was waited for them.
+        encode_s: The encoder.
+        decode_s: The token loop, or picking each frame's class.
+        align_s: Finding out when each word was said.
+        merge_s: Joining windows, and token ids to text.
     """
 
     inference_s: float
+    segment_s: float
     features_s: float
     encode_s: float
     decode_s: float
+    align_s: float
     merge_s: float
+
+
+PHASES = tuple(field.name for field in fields(PhaseTimes) if field.name != "inference_s")
+"""Names of the phases within ``inference_s``, in their order."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +176,38 @@ class WordCounts:
 
 
 @dataclass(frozen=True)
+class Degeneracy:
+    """How far a hypothesis is no misheard speech but something else; see :mod:`bench.score.degenerate`.
+
+    Attributes:
+        compression_ratio: How many times shorter zlib makes its most repetitive span; null without text.
+        looped_words: Words that only repeat what was just said, beyond those of the reference.
+        looping: Whether it repeats itself so much that it counts as a loop.
+        silent_words: Words where nothing was said: against a reference without words, or read in silent windows.
+        hypothesis_language: ISO 639-1 code; null where it cannot be told with confidence.
+        reference_language: Likewise.
+        wrong_language: Whether the two differ; null where either is null.
+    """
+
+    compression_ratio: float | None
+    looped_words: int
+    looping: bool
+    silent_words: int
+    hypothesis_language: str | None
+    reference_language: str | None
+    wrong_language: bool | None
+
+
+@dataclass(frozen=True)
 class UtteranceResult:
-    """What a run made of one utterance; ``counts`` and ``hypothesis`` are null where ``error`` says why."""
+    """What a run made of one utterance.
+
+    Attributes:
+        windows: Number of windows it was cut into.
+        hypothesis: Null where ``error`` says why, or where the model's weights are random and its text means nothing;
+            so are ``counts`` and ``degeneracy``.
+        words: The hypothesis's words, and where each comes from.
+    """
 
     utterance: Utterance
     audio_s: float | None
@@ -148,6 +215,8 @@ class UtteranceResult:
     hypothesis: str | None
     counts: WordCounts | None
     error: str | None = None
+    words: tuple[Word, ...] = ()
+    degeneracy: Degeneracy | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +253,8 @@ class TrialOutcome:
         warmup_s: Seconds of each warm-up pass.
         passes: One entry a timed repeat.
         cpu_s: CPU seconds the process used in each timed repeat, all threads together.
+        batch_size: Windows that were decoded together, at most.
+        audio_files_decoded: Recordings that this run decoded; the others' samples were in the cache.
     """
 
     load_s: float
@@ -193,6 +264,8 @@ class TrialOutcome:
     cpu_s: tuple[float, ...]
     memory: MemoryUse
     utterances: tuple[UtteranceResult, ...]
+    batch_size: int = 1
+    audio_files_decoded: int = 0
     torch_threads: int | None = None
 
     @property

@@ -1,15 +1,16 @@
 """A finished run as rows of the three tables."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
-from bench.config import flatten
-from bench.records import RunResult, TrialOutcome, WordCounts
+from bench.config import AUTO, flatten
+from bench.records import PHASES, RunResult, TrialOutcome, UtteranceResult, WordCounts
 from bench.schema import SCHEMA_VERSION
 
 Row = dict[str, Any]
 
-_BEFORE_PEAK = ("start", "load")
+_OUTSIDE_PEAK = ("start", "load", "score")
 
 
 def run_row(result: RunResult) -> Row:
@@ -18,6 +19,7 @@ def run_row(result: RunResult) -> Row:
     environment = result.environment
     row: Row = {
         **dict(flatten(job.config)),
+        "decode.batch_size": None if job.config.decode.batch_size == AUTO else job.config.decode.batch_size,
         **_keys(result),
         "status_reason": result.status_reason,
         "retryable": result.retryable,
@@ -56,6 +58,10 @@ def utterance_rows(result: RunResult) -> list[Row]:
                 "reference": item.utterance.text,
                 "hypothesis": item.hypothesis,
                 **({} if item.counts is None else _count_columns(item.counts) | {"wer": item.counts.wer}),
+                **({} if item.degeneracy is None else dataclasses.asdict(item.degeneracy)),
+                "words": None
+                if item.hypothesis is None
+                else [_storable(dataclasses.asdict(word)) for word in item.words],
                 "error": item.error,
             }
         )
@@ -91,21 +97,36 @@ def _outcome_columns(outcome: TrialOutcome, wall_s: float) -> Row:
     return {
         "utterances_failed": sum(item.error is not None for item in outcome.utterances),
         "audio_s": outcome.audio_s,
+        "audio_files_decoded": outcome.audio_files_decoded,
+        "batch_size": outcome.batch_size,
         "load_s": outcome.load_s,
         "audio_decode_s": outcome.audio_decode_s,
         "warmup_s": list(outcome.warmup_s),
         "inference_s": inference_s,
-        "features_s": typical.features_s,
-        "encode_s": typical.encode_s,
-        "decode_s": typical.decode_s,
-        "merge_s": typical.merge_s,
+        **{name: getattr(typical, name) for name in PHASES},
         "overhead_s": wall_s - accounted_s,
         "rtf": 1 / outcome.rtfx,
         "rtfx": outcome.rtfx,
         "cpu_pct": 100 * sum(outcome.cpu_s) / sum(inference_s),
         "wer": counts.wer,
-        **_count_columns(counts),
+        # What nothing was compared with has no errors to count, which is not the same as none.
+        **(_count_columns(counts) if any(item.counts is not None for item in outcome.utterances) else {}),
+        **_degenerate_columns(outcome.utterances),
         **dataclasses.asdict(outcome.memory),
+    }
+
+
+def _degenerate_columns(utterances: Sequence[UtteranceResult]) -> Row:
+    """Count the utterances whose text is degenerate; null where none was looked at."""
+    found = [item.degeneracy for item in utterances if item.degeneracy is not None]
+    if not found:
+        return {}
+    ratios = [one.compression_ratio for one in found if one.compression_ratio is not None]
+    return {
+        "utterances_looping": sum(one.looping for one in found),
+        "utterances_text_in_silence": sum(one.silent_words > 0 for one in found),
+        "utterances_wrong_language": sum(one.wrong_language is True for one in found),
+        "compression_ratio": max(ratios, default=None),
     }
 
 
@@ -116,7 +137,7 @@ def _count_columns(counts: WordCounts) -> Row:
 def _sampled_peak(result: RunResult) -> Row:
     """The highest sample after loading, for a run that could not ask the kernel: a lower bound, marked as such."""
     sampled = [
-        sample.rss_mib for sample in result.timeline if sample.rss_mib is not None and sample.phase not in _BEFORE_PEAK
+        sample.rss_mib for sample in result.timeline if sample.rss_mib is not None and sample.phase not in _OUTSIDE_PEAK
     ]
     return {"peak_rss_mib": max(sampled, default=None), "peak_rss_source": "sampled" if sampled else None}
 

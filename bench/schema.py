@@ -13,7 +13,7 @@ from enum import StrEnum
 import pyarrow as pa
 
 from bench.config import Config
-from bench.records import Environment
+from bench.records import PHASES, Degeneracy, Environment
 
 SCHEMA_VERSION = 1
 
@@ -26,6 +26,22 @@ _PARQUET_TYPES: Mapping[type, pa.DataType] = {
     bool: pa.bool_(),
     str: pa.string(),
 }
+
+
+def _leaf_columns(record: type, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Yield the parquet column of every leaf of a dataclass, from its annotations.
+
+    A number that may also be a word (``decode.batch_size=auto``) is stored as the number, null for the word.
+    """
+    for name, annotation in typing.get_type_hints(record).items():
+        if dataclasses.is_dataclass(annotation):
+            yield from _leaf_columns(typing.cast(type, annotation), f"{prefix}{name}.")
+            continue
+        options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+        kinds = {str if issubclass(option, StrEnum) else option for option in options} - {types.NoneType}
+        (kind,) = kinds - {str} or kinds
+        yield prefix + name, _PARQUET_TYPES[kind]
+
 
 _KEYS = [
     ("schema_version", pa.int32()),
@@ -49,14 +65,13 @@ _RUN_COLUMNS = [
     ("utterances", pa.int64()),
     ("utterances_failed", pa.int64()),
     ("audio_s", pa.float64()),
+    ("audio_files_decoded", pa.int64()),
+    ("batch_size", pa.int64()),
     ("load_s", pa.float64()),
     ("audio_decode_s", pa.float64()),
     ("warmup_s", pa.list_(pa.float64())),
     ("inference_s", pa.list_(pa.float64())),
-    ("features_s", pa.float64()),
-    ("encode_s", pa.float64()),
-    ("decode_s", pa.float64()),
-    ("merge_s", pa.float64()),
+    *((name, pa.float64()) for name in PHASES),
     ("overhead_s", pa.float64()),
     ("wall_s", pa.float64()),
     ("rtf", pa.float64()),
@@ -68,6 +83,10 @@ _RUN_COLUMNS = [
     ("insertions", pa.int64()),
     ("hits", pa.int64()),
     ("reference_words", pa.int64()),
+    ("utterances_looping", pa.int64()),
+    ("utterances_text_in_silence", pa.int64()),
+    ("utterances_wrong_language", pa.int64()),
+    ("compression_ratio", pa.float64()),
     ("rss_at_start_mib", pa.float64()),
     ("load_peak_rss_mib", pa.float64()),
     ("rss_after_load_mib", pa.float64()),
@@ -77,6 +96,16 @@ _RUN_COLUMNS = [
     ("peak_gpu_reserved_mib", pa.float64()),
     ("peak_gpu_process_mib", pa.float64()),
 ]
+
+_WORD = pa.struct(
+    [
+        ("text", pa.string()),
+        ("window", pa.int32()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("seam_s", pa.float64()),
+    ]
+)
 
 _UTTERANCE_COLUMNS = [
     *_KEYS,
@@ -94,6 +123,8 @@ _UTTERANCE_COLUMNS = [
     ("hits", pa.int64()),
     ("reference_words", pa.int64()),
     ("wer", pa.float64()),
+    *_leaf_columns(Degeneracy),
+    ("words", pa.list_(_WORD)),
     ("error", pa.string()),
 ]
 
@@ -108,17 +139,6 @@ _TIMELINE_COLUMNS = [
     ("gpu_process_mib", pa.float64()),
     ("gpu_power_w", pa.float64()),
 ]
-
-
-def _leaf_columns(record: type, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
-    """Yield the parquet column of every leaf of a dataclass, from its annotations."""
-    for name, annotation in typing.get_type_hints(record).items():
-        if dataclasses.is_dataclass(annotation):
-            yield from _leaf_columns(typing.cast(type, annotation), f"{prefix}{name}.")
-            continue
-        options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-        (kind,) = (option for option in options if option is not types.NoneType)
-        yield prefix + name, _PARQUET_TYPES[str if issubclass(kind, StrEnum) else kind]
 
 
 _SETTING_COLUMNS = [column for column in _leaf_columns(Config) if column[0] not in _NOT_COLUMNS]

@@ -108,6 +108,8 @@ def any_run(study_dir: Path) -> dict[str, Any] | None:
 def load_utterances(study_dir: str | Path) -> pd.DataFrame:
     """Load the utterances of a study's runs, of the last attempt of each.
 
+    The column ``words`` holds an array of mappings, the fields of :class:`bench.records.Word`; null without a text.
+
     Raises:
         StoreError: There is no such study.
     """

@@ -163,14 +163,18 @@ def _plan(study: Composed) -> list[Job]:
     """List every run of the study once, in the order they are to run, with data and model at hand."""
     datasets: dict[DataConfig, DataSet] = {}
     models = {
-        name: locate(name)
-        for name in {config.model.name for config in study.grid.points if config.engine is not Engine.fake}
+        (name, weights): locate(name, weights)
+        for name, weights in {
+            (config.model.name, config.model.weights)
+            for config in study.grid.points
+            if config.engine is not Engine.fake
+        }
     }
     jobs: dict[str, Job] = {}
     for config in study.grid.points:
         if config.data not in datasets:
             datasets[config.data] = load_dataset(config.data)
-        data, model = datasets[config.data], models.get(config.model.name)
+        data, model = datasets[config.data], models.get((config.model.name, config.model.weights))
         for replicate in range(config.measure.replicates):
             job = Job(
                 study=config.study,

@@ -7,13 +7,28 @@ import subprocess
 import sys
 import wave
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from bench.assets.cache import CACHE_VARIABLE, cache_root
+
 AMPLITUDE = 9_000
 BASE_HZ = 440
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_audio_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the audio that tests decode out of the user's cache; models and recordings, slow to make, stay shared."""
+    folder = tmp_path_factory.mktemp("cache")
+    for shared in ("architectures", "models", "recordings"):
+        users = cache_root() / shared
+        users.mkdir(parents=True, exist_ok=True)
+        (folder / shared).symlink_to(users, target_is_directory=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(folder))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,9 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 WRONG = [
     ([*FAKE, "decode.chunk_size=10"], "decode.chunk_size is no setting", "'asr-sweep run --cfg job' lists them all"),
     ([*FAKE, "decode.chunk_lenght_s=10"], "decode.chunk_lenght_s is no setting", "did you mean decode.chunk_length_s?"),
-    ([*FAKE, "decode.batch_size=some"], "decode.batch_size: Value 'some'", "Integer"),
+    ([*FAKE, "decode.num_beams=some"], "decode.num_beams: Value 'some'", "Integer"),
+    ([*FAKE, "decode.batch_size=some"], "decode.batch_size=some is no number", "give one, or auto"),
+    ([*FAKE, "decode=vad", "decode.stride_length_s=1"], "decode.strategy=vad has no strides", "use decode=vad"),
     ([*FAKE, "decode.batch_size=0"], "decode.batch_size=0 is too small", "give at least 1"),
     ([*FAKE, "device=gpu"], "device='gpu' is unknown", "use cpu, cuda"),
     ([*FAKE, "decode.chunk_length_s=8", "decode.stride_length_s=4"], "decode.stride_length_s=4", "a stride below 4"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.config import Config, DataSource, Engine, NormalizerName, flatten, validate
+from bench.config import Config, DataSource, DecodeConfig, Engine, Merge, NormalizerName, Strategy, flatten, validate
 from bench.errors import ConfigError, ImpossiblePoint
 
 
@@ -46,6 +46,7 @@ WRONG = [
     ("device", "mps:1", "use cpu, cuda, cuda:1 or mps"),
     ("device", "", "use cpu, cuda, cuda:1 or mps"),
     ("decode.batch_size", 0, "at least 1"),
+    ("decode.batch_size", "fast", "give one, or auto"),
     ("decode.num_beams", 0, "at least 1"),
     ("data.limit", 0, "at least 1"),
     ("threads", 0, "at least 1"),
@@ -93,6 +94,9 @@ RIGHT = [
     ("threads", 1),
     ("seed", 0),
     ("data.limit", 1),
+    ("decode.batch_size", 1),
+    ("decode.batch_size", "auto"),
+    ("decode.merge", Merge.pipeline),
     ("measure.warmup", 0),
     ("measure.sample_hz", 1000.0),
     ("executor.timeout_s", 0.1),
@@ -126,6 +130,34 @@ def test_a_stride_of_half_the_chunk_or_more_is_impossible(chunk_s: float, stride
 def test_a_chunk_longer_than_the_model_can_see_is_impossible() -> None:
     with pytest.raises(ImpossiblePoint, match=r"model\.max_window_s=20, .*fake/ok.* use at most 20$"):
         validate(changed("model.max_window_s", 20.0, changed("model.name", "fake/ok")))
+
+
+@pytest.mark.parametrize("strategy", [Strategy.vad, Strategy.sequential])
+@pytest.mark.parametrize(
+    ("wrong", "cure"),
+    [
+        ({"stride_length_s": 5.0}, "use decode={}, or decode.stride_length_s=0"),
+        ({"merge": Merge.pipeline}, "use decode.merge=aligned"),
+    ],
+    ids=["stride", "merge"],
+)
+def test_what_only_chunks_have_is_impossible_without_them(strategy: Strategy, wrong: dict[str, Any], cure: str) -> None:
+    right = DecodeConfig(strategy=strategy, stride_length_s=0.0)
+    validate(Config(decode=right))
+    with pytest.raises(ImpossiblePoint) as caught:
+        validate(Config(decode=dataclasses.replace(right, **wrong)))
+    assert f"decode.strategy={strategy.value}" in str(caught.value)
+    assert str(caught.value).endswith(cure.format(strategy.value))
+
+
+def test_the_long_form_walk_has_no_windows_but_the_models_own() -> None:
+    decode = DecodeConfig(strategy=Strategy.sequential, chunk_length_s=20.0, stride_length_s=0.0)
+    validate(Config(decode=decode))  # what the model's own window is, nobody has said
+    whisper = changed("model.max_window_s", 30.0, Config(decode=decode))
+    with pytest.raises(ImpossiblePoint, match=r"decode\.chunk_length_s=20; use decode\.chunk_length_s=30$"):
+        validate(whisper)
+    validate(changed("decode.chunk_length_s", 30.0, whisper))
+    validate(changed("decode.strategy", Strategy.vad, whisper))
 
 
 def test_flatten_names_every_leaf_once_and_makes_enums_plain() -> None:

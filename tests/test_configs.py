@@ -1,11 +1,14 @@
 """Every file of conf/ composes, by the very command its comment gives."""
 
+import dataclasses
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from bench.config import Merge
 from bench.search.compose import Composed, compose
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -61,3 +64,21 @@ def test_the_demo_covers_enough_to_draw_from() -> None:
     assert len(pairs) == len(points) >= 12
     assert pairs >= {(5.0, 0.0), (10.0, 0.0), (10.0, 1.0), (30.0, 5.0)}
     assert {point.study for point in points} == {"demo"}
+
+
+def test_segmentation_weighs_every_strategy_and_merge_that_can_be() -> None:
+    study = composed(["experiment=segmentation"])
+    kinds = Counter((point.decode.strategy.value, point.decode.merge.value) for point in study.grid.points)
+    # Two chunks by two strides for chunks, two chunks for cuts at silences, and Whisper's own window.
+    assert kinds == {("chunked", "aligned"): 4, ("chunked", "pipeline"): 4, ("vad", "aligned"): 2,
+                     ("sequential", "aligned"): 1}  # fmt: skip
+
+
+def test_segmentation_suits_a_model_without_an_algorithm_of_its_own() -> None:
+    points = composed(["experiment=segmentation", "model=wav2vec2", "decode.strategy=chunked,vad"]).grid.points
+    assert {point.decode.strategy.value for point in points} == {"chunked", "vad"}
+
+
+def test_pipeline_and_aligned_presets_differ_in_the_merge_alone() -> None:
+    aligned, pipeline = (composed([f"decode={name}"]).config.decode for name in ("chunked", "pipeline"))
+    assert dataclasses.replace(aligned, merge=Merge.pipeline) == pipeline != aligned

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.config import Config, ModelConfig
+from bench.config import Config, DecodeConfig, Merge, ModelConfig, Strategy
 from bench.progress import Progress
 from bench.records import (
     Environment,
@@ -24,7 +24,13 @@ from bench.records import (
 NOWHERE = Environment(*[None] * 12)
 
 
-def _result(name: str, counts: WordCounts | None, status: Status = Status.ok, reason: str | None = None) -> RunResult:
+def _result(
+    name: str,
+    counts: WordCounts | None,
+    status: Status = Status.ok,
+    reason: str | None = None,
+    decode: DecodeConfig = DecodeConfig(),  # noqa: B008 - frozen
+) -> RunResult:
     utterance = Utterance("a", Path("a.wav"), "text")
     outcome = None
     if counts is not None:
@@ -32,13 +38,14 @@ def _result(name: str, counts: WordCounts | None, status: Status = Status.ok, re
             load_s=1.0,
             audio_decode_s=0.1,
             warmup_s=(),
-            passes=(PhaseTimes(2.0, 0.1, 0.9, 0.9, 0.1),),
+            passes=(PhaseTimes(2.0, 0.0, 0.1, 0.9, 0.9, 0.0, 0.1),),
             cpu_s=(2.0,),
             memory=MemoryUse(),
             utterances=(UtteranceResult(utterance, 10.0, 1, "text", counts),),
         )
+    config = Config(model=ModelConfig(name=f"[b]{name}"), decode=decode)
     return RunResult(
-        job=Job("s", name, 0, 1, Config(model=ModelConfig(name=f"[b]{name}")), "", (utterance,), None, "d", "f"),
+        job=Job("s", name, 0, 1, config, "", (utterance,), None, "d", "f"),
         status=status,
         status_reason=reason,
         retryable=False,
@@ -75,3 +82,19 @@ def test_a_line_a_run_where_there_is_no_terminal() -> None:
 @pytest.mark.parametrize("part", ["3/4", "1 failed", "best 10.0 % ([b]better on cpu, chunk 30 s, stride 5 s)"])
 def test_a_terminal_shows_the_state_of_the_study(part: str) -> None:
     assert part in _shown(terminal=True)
+
+
+def test_every_point_of_a_study_of_strategies_gets_a_line_of_its_own() -> None:
+    cut = {
+        "chunk 20 s, stride 1 s": DecodeConfig(chunk_length_s=20.0, stride_length_s=1.0),
+        "chunk 20 s, stride 1 s, pipeline merge": DecodeConfig(
+            chunk_length_s=20.0, stride_length_s=1.0, merge=Merge.pipeline
+        ),
+        "vad, chunk 20 s": DecodeConfig(strategy=Strategy.vad, chunk_length_s=20.0, stride_length_s=0.0),
+        "sequential": DecodeConfig(strategy=Strategy.sequential, stride_length_s=0.0),
+    }
+    text = io.StringIO()
+    with Progress(Console(file=text, width=400)) as progress:
+        for decode in cut.values():
+            progress.finished(_result("m", WordCounts(hits=1), decode=decode), will_retry=False)
+    assert [line.partition("on cpu, ")[2].partition(": ")[0] for line in text.getvalue().splitlines()] == list(cut)

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench import schema, store
-from bench.config import Config, DataConfig, DataSource, DecodeConfig, Engine, flatten
+from bench.config import AUTO, Config, DataConfig, DataSource, DecodeConfig, Engine, flatten
 from bench.errors import StoreError
 from bench.records import (
+    Degeneracy,
     Environment,
     Job,
     MemoryUse,
@@ -29,6 +30,7 @@ from bench.records import (
     TrialOutcome,
     Utterance,
     UtteranceResult,
+    Word,
     WordCounts,
 )
 
@@ -48,15 +50,16 @@ UTTERANCES = (
     Utterance("b.wav@1.5", Path("data", "b.wav"), "", None, 1.5),
     Utterance("c.wav", Path("data", "c.wav"), "dŵr \u2028 \"quoted\", 'and' <b>"),
 )
+WORDS = (Word("one", 0, 0.25, 0.5, 9.5), Word("too", 1, 10.5, 11.0, 0.75), Word("three", 2))
 # Inference takes 4, 1 and 2 s: the median repeat is the third, and its phases are the ones to show.
 OUTCOME = TrialOutcome(
     load_s=2.0,
     audio_decode_s=0.5,
     warmup_s=(0.375, 0.125),
     passes=(
-        PhaseTimes(4.0, 0.5, 1.0, 2.0, 0.25),
-        PhaseTimes(1.0, 0.125, 0.25, 0.5, 0.0625),
-        PhaseTimes(2.0, 0.25, 0.75, 0.875, 0.125),
+        PhaseTimes(4.0, 0.0625, 0.5, 1.0, 2.0, 0.125, 0.25),
+        PhaseTimes(1.0, 0.015625, 0.125, 0.25, 0.5, 0.03125, 0.0625),
+        PhaseTimes(2.0, 0.03125, 0.25, 0.75, 0.75, 0.0625, 0.125),
     ),
     cpu_s=(8.0, 2.0, 4.0),
     memory=MemoryUse(
@@ -67,12 +70,31 @@ OUTCOME = TrialOutcome(
         peak_rss_source="vmhwm",
     ),
     utterances=(
-        UtteranceResult(UTTERANCES[0], 20.0, 3, "one too three", WordCounts(1, 1, 0, 2)),
-        UtteranceResult(UTTERANCES[1], 10.0, 1, "hm hm", WordCounts(insertions=2)),
+        UtteranceResult(
+            UTTERANCES[0],
+            20.0,
+            3,
+            "one too three",
+            WordCounts(1, 1, 0, 2),
+            words=WORDS,
+            degeneracy=Degeneracy(0.75, 0, False, 0, "en", "en", False),
+        ),
+        UtteranceResult(
+            UTTERANCES[1],
+            10.0,
+            1,
+            "hm hm",
+            WordCounts(insertions=2),
+            words=(Word("hm", 0), Word("hm", 0)),
+            degeneracy=Degeneracy(3.5, 6, True, 2, "cy", "en", True),
+        ),
         UtteranceResult(UTTERANCES[2], None, None, None, None, error="c.wav cannot be decoded"),
     ),
+    batch_size=3,
+    audio_files_decoded=2,
     torch_threads=2,
 )
+SHARES = (64, 8, 4, 2, 32, 16)
 TIMELINE = (
     Sample(0.0, "start", None, 90.0),
     Sample(0.1, "load", 150.0, 410.5, 20.0, 1_000.0, 700.0, 55.5),
@@ -141,8 +163,8 @@ def test_metrics_by_hand(study: Path) -> None:
     found = row(study)
     assert list(found["warmup_s"]) == [0.375, 0.125]
     assert list(found["inference_s"]) == [4.0, 1.0, 2.0]
-    phases = [found[f"{name}_s"] for name in ("features", "encode", "decode", "merge")]
-    assert phases == [0.25, 0.75, 0.875, 0.125]
+    phases = [found[f"{name}_s"] for name in ("segment", "features", "encode", "decode", "align", "merge")]
+    assert phases == [0.03125, 0.25, 0.75, 0.75, 0.0625, 0.125]
     # 15 s of wall time, of which load 2, audio 0.5, warm-ups 0.5 and inference 7.
     assert (found["load_s"], found["audio_decode_s"], found["overhead_s"]) == (2.0, 0.5, 5.0)
     # 30 s of audio in a median of 2 s.
@@ -152,17 +174,76 @@ def test_metrics_by_hand(study: Path) -> None:
     # 1 substitution, 1 deletion, and 2 insertions where nothing was said; 4 words said.
     assert [found[name] for name in ("substitutions", "deletions", "insertions", "hits")] == [1, 1, 2, 2]
     assert (found["reference_words"], found["wer"], found["utterances_failed"]) == (4, 1.0, 1)
+    assert (found["batch_size"], found["audio_files_decoded"]) == (3, 2)
+
+
+def test_degenerate_utterances_are_counted_beside_the_error_rate(study: Path) -> None:
+    store.write_run(study, run())
+    found = row(study)
+    counts = ("utterances_looping", "utterances_text_in_silence", "utterances_wrong_language", "compression_ratio")
+    assert [found[name] for name in counts] == [1, 1, 1, 3.5]
+    said, silent, broken = store.load_utterances(study).to_dict("records")
+    names = [field.name for field in dataclasses.fields(Degeneracy)]
+    assert [said[name] for name in names] == [0.75, 0, False, 0, "en", "en", False]
+    assert [silent[name] for name in names] == [3.5, 6, True, 2, "cy", "en", True]
+    assert all(pd.isna(broken[name]) for name in names)
+
+
+def test_every_word_keeps_where_it_comes_from(study: Path) -> None:
+    store.write_run(study, run())
+    said, silent, broken = store.load_utterances(study).to_dict("records")
+    assert tuple(Word(**word) for word in said["words"]) == WORDS
+    assert [word["window"] for word in silent["words"]] == [0, 0]
+    assert broken["words"] is None
+    parts = schema.UTTERANCE_SCHEMA.field("words").type.value_type
+    columns = [("text", pa.string()), ("window", pa.int32())]
+    columns += [(name, pa.float64()) for name in ("start_s", "end_s", "seam_s")]
+    assert [(part.name, part.type) for part in parts] == columns
+    assert [name for name, _ in columns] == [field.name for field in dataclasses.fields(Word)]
+    query = f"select word.window from (select unnest(words) as word from '{study / 'utterances' / '*.parquet'}')"
+    assert duckdb.execute(query).fetchall() == [(0,), (1,), (2,), (0,), (0,)]
+
+
+def test_a_word_may_hold_what_parquet_may_not(study: Path) -> None:
+    odd = dataclasses.replace(OUTCOME.utterances[0], hypothesis="\ud800", words=(Word("\ud800", 0),))
+    store.write_run(study, run(outcome=dataclasses.replace(OUTCOME, utterances=(odd,))))
+    (found,) = store.load_utterances(study)["words"]
+    assert found[0]["text"] == "?"
+
+
+def test_random_weights_leave_text_words_and_rates_null(study: Path) -> None:
+    blank = tuple(UtteranceResult(item, 10.0, 2, None, None) for item in UTTERANCES)
+    store.write_run(study, run(outcome=dataclasses.replace(OUTCOME, utterances=blank)))
+    found = row(study)
+    for name in ("wer", "substitutions", "hits", "reference_words", "utterances_looping", "compression_ratio"):
+        assert pd.isna(found[name]), name
+    assert (found["audio_s"], found["rtfx"], found["utterances_failed"]) == (30.0, 15.0, 0)
+    loaded = store.load_utterances(study)
+    for name in ("hypothesis", "words", "wer", "looping", "wrong_language", "error"):
+        assert loaded[name].isna().all(), name
+    assert list(loaded["windows"]) == [2, 2, 2]
+
+
+def test_a_batch_size_that_was_found_is_told_from_one_that_was_set(study: Path) -> None:
+    auto = dataclasses.replace(CONFIG, decode=dataclasses.replace(CONFIG.decode, batch_size=AUTO))
+    store.write_run(study, run("set"))
+    store.write_run(study, run("found", job=dataclasses.replace(run("found").job, config=auto)))
+    assert schema.RUN_SCHEMA.field("decode.batch_size").type == pa.int64()
+    found = store.load_runs(study).set_index("trial_id")
+    assert (found["decode.batch_size"]["set"], found["batch_size"]["set"]) == (8, 3)
+    assert pd.isna(found["decode.batch_size"]["found"])
+    assert found["batch_size"]["found"] == 3
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [((3.0,), 3.0), ((3.0, 5.0), 3.0), ((5.0, 3.0), 3.0), ((9.0, 1.0, 5.0, 7.0), 5.0)]
 )
 def test_the_phases_are_those_of_one_pass_in_the_middle(study: Path, seconds: tuple[float, ...], shown: float) -> None:
-    passes = tuple(PhaseTimes(each, each / 8, each / 4, each / 2, each / 16) for each in seconds)
+    passes = tuple(PhaseTimes(each, *(each / part for part in SHARES)) for each in seconds)
     store.write_run(study, run(outcome=dataclasses.replace(OUTCOME, passes=passes, cpu_s=seconds)))
     found = row(study)
-    phases = [found[f"{name}_s"] for name in ("features", "encode", "decode", "merge")]
-    assert phases == [shown / 8, shown / 4, shown / 2, shown / 16]
+    phases = [found[f"{name}_s"] for name in ("segment", "features", "encode", "decode", "align", "merge")]
+    assert phases == [shown / part for part in SHARES]
 
 
 def test_peaks_come_from_the_kernel_and_the_driver(study: Path) -> None:
@@ -175,10 +256,14 @@ def test_peaks_come_from_the_kernel_and_the_driver(study: Path) -> None:
 
 
 def test_a_killed_run_keeps_its_highest_sample_and_says_so(study: Path) -> None:
-    after_load = (Sample(0.3, "warm-up", 99.0, 320.25), Sample(0.4, "inference", 99.0, 310.0))
+    after_load = (
+        Sample(0.3, "warm-up", 99.0, 320.25),
+        Sample(0.4, "inference", 99.0, 310.0),
+        Sample(0.5, "score", 99.0, 400.0),
+    )
     store.write_run(study, failed(Status.oom, timeline=(*TIMELINE, *after_load)))
     found = row(study)
-    # 410.5 MiB were seen while the model was loaded, which is no part of this peak.
+    # 410.5 MiB were seen while the model was loaded, 400 while texts were scored; both are no part of this peak.
     assert (found["peak_rss_mib"], found["peak_rss_source"]) == (320.25, "sampled")
 
 

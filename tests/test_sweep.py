@@ -63,6 +63,24 @@ def test_grid_runs_once_and_is_scored(study: list[str], study_dir: Path) -> None
     assert description["space"] == {"decode.chunk_length_s": [2, 4], "decode.stride_length_s": [0, 1]}
 
 
+def test_every_strategy_runs_with_a_batch_size_of_its_own_finding(study: list[str], study_dir: Path) -> None:
+    runs = bench.run(
+        "-m", *study, "decode.strategy=chunked,vad,sequential", "decode.chunk_length_s=2", "decode.batch_size=auto"
+    )
+    assert set(runs["status"]) == {"ok"}
+    assert runs["decode.batch_size"].isna().all()
+    strategies = runs.set_index("run_id")["decode.strategy"]
+    utterances = bench.load_utterances(study_dir)
+    windows = utterances.groupby(utterances["run_id"].map(strategies))["windows"].agg(sorted).to_dict()
+    # Recordings of 3 s and 5 s; nobody speaks in a tone.
+    assert windows == {"chunked": [2, 3], "sequential": [1, 1], "vad": [0, 0]}
+    assert dict(zip(runs["decode.strategy"], runs["wer"], strict=True)) == {"chunked": 0, "sequential": 0, "vad": 1}
+    # All windows fit at once; without any, one would have.
+    assert dict(zip(runs["decode.strategy"], runs["batch_size"], strict=True)) == {
+        "chunked": 5, "sequential": 2, "vad": 1,
+    }  # fmt: skip
+
+
 def test_second_start_executes_nothing(study: list[str], study_dir: Path) -> None:
     first = bench.run(*study)
     stamps = {path: path.stat().st_mtime_ns for path in (study_dir / "runs").iterdir()}

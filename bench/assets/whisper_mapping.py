@@ -75,8 +75,14 @@ _FIXED: Final = {
     "scale_embeddings": 0,
     "start_from_zero_embedding": 0,
 }
-# The engine's own defaults for word timestamps; the true heads are in the package's config.json.
-_UNUSED: Final = ("decoder/alignment_heads", "decoder/alignment_layer")
+# The engine's own defaults for word timestamps, where the true heads are in the package's config.json, and details of
+# ALiBi, which newer converters write for a decoder without it too; that it is without is checked above.
+_UNUSED: Final = (
+    "decoder/alignment_heads",
+    "decoder/alignment_layer",
+    "decoder/alibi_use_positive_positions",
+    "decoder/scale_alibi",
+)
 
 
 class _WhisperMapper:

@@ -1,88 +1,158 @@
 """Recordings as samples: any container and codec FFmpeg reads, mixed to mono, resampled once and well."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
+from bench.assets.fingerprint import of_file, of_parts
+from bench.data import audio_cache
 from bench.errors import AudioError
 from bench.records import Samples, Utterance
+
+DECODER_VERSION = 1
+"""Part of the name of every cached decoding; to be raised with whatever changes the samples."""
 
 _SLACK_S = 0.5  # manifests round, and players count a file's padding
 
 
-def load_recordings(utterances: Sequence[Utterance], rate_hz: int) -> list[Samples | AudioError]:
+@dataclass(frozen=True)
+class LoadedAudio:
+    """The audio of some utterances.
+
+    Attributes:
+        recordings: For each utterance, in order, mono samples of shape ``(samples,)``, read-only, or why there are
+            none.
+        decoded: Number of files that were decoded for it.
+        from_cache: Number of files whose samples were there already.
+    """
+
+    recordings: list[Samples | AudioError]
+    decoded: int
+    from_cache: int
+
+
+def load_recordings(utterances: Sequence[Utterance], rate_hz: int) -> LoadedAudio:
     """Load each utterance's audio at ``rate_hz``; one that cannot be had is represented by its error.
 
-    Neighbouring utterances of one recording share its decoding.
+    Utterances of one recording share its samples, and so do runs: see :mod:`bench.data.audio_cache`.
 
-    Returns:
-        For each utterance, in order, mono samples of shape ``(samples,)``, or why there are none.
+    Raises:
+        AssetError: There is nowhere to write decoded audio to.
     """
-    loaded: list[Samples | AudioError] = []
-    last: tuple[Path, Samples | AudioError] | None = None
-    for utterance in utterances:
-        if last is None or last[0] != utterance.path:
-            last = (utterance.path, _attempt(utterance.path, rate_hz))
-        whole = last[1]
-        loaded.append(whole if isinstance(whole, AudioError) else _span(whole, utterance, rate_hz))
-    return loaded
+    sources: dict[Path, Samples | AudioError] = {}
+    decoded: list[str] = []
+    from_cache = 0
+    for path in dict.fromkeys(utterance.path for utterance in utterances):
+        try:
+            content = _fingerprint(path)
+            name = _entry_name(path, content, rate_hz)
+            samples = audio_cache.find(name)
+            if samples is None:
+                samples = audio_cache.add(name, partial(_decode, path, content, rate_hz))
+                decoded.append(name)
+            else:
+                from_cache += 1
+            sources[path] = samples
+        except AudioError as error:
+            sources[path] = error
+    if decoded:
+        audio_cache.trim(keep=decoded)
+    recordings = [_span(sources[utterance.path], utterance, rate_hz) for utterance in utterances]
+    return LoadedAudio(recordings, len(decoded), from_cache)
 
 
 def decode_audio(path: Path, rate_hz: int) -> Samples:
-    """Decode the first audio stream of a file to mono samples of shape ``(samples,)`` at ``rate_hz``.
+    """Load the first audio stream of a file as mono samples of shape ``(samples,)`` at ``rate_hz``, read-only.
 
     Channels are averaged; the resampler is soxr at its very high quality.
 
     Raises:
         AudioError: The file is missing, holds no audio, cannot be decoded to its end, or has samples that are no
             numbers.
+        AssetError: There is nowhere to write decoded audio to.
     """
+    (samples,) = load_recordings([Utterance(path.name, path, "")], rate_hz).recordings
+    if isinstance(samples, AudioError):
+        raise samples
+    return samples
+
+
+def _entry_name(path: Path, content: str, rate_hz: int) -> str:
+    # FFmpeg tells some raw formats apart by the file's ending alone.
+    decoder = of_parts([str(DECODER_VERSION), path.suffix.lower(), av.ffmpeg_version_info, soxr.__version__])
+    return f"{content}-{rate_hz}-{decoder}.f32"
+
+
+def _fingerprint(path: Path) -> str:
+    with _named(path):
+        return of_file(path)
+
+
+def _decode(path: Path, content: str, rate_hz: int) -> Iterator[Samples]:
+    """Decode block by block, so that memory does not grow with the recording.
+
+    Raises:
+        AudioError: As :func:`decode_audio`, or the file's content is no longer that of the fingerprint ``content``.
+    """
+    count = 0
+    with _named(path), av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise ValueError("it has no audio stream")
+        stream = container.streams.audio[0]
+        for block in _resampled(_mono(path, container, stream), stream.rate, rate_hz):
+            count += len(block)
+            yield block
+    if not count:
+        raise AudioError(f"{path} is shorter than one sample at {rate_hz} Hz; take it out of the manifest")
+    if _fingerprint(path) != content:
+        raise AudioError(f"{path} changed while it was decoded; run again once it is complete")
+
+
+def _mono(path: Path, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Samples]:
+    to_float = av.AudioResampler(format="fltp")
+    count = 0
+    for frame in chain(container.decode(stream), [None]):  # the last one empties the resampler
+        for part in to_float.resample(frame):
+            block = part.to_ndarray().mean(axis=0, dtype=np.float32)
+            if not np.isfinite(block).all():
+                raise AudioError(f"{path} has samples that are not finite numbers; write it anew from its source")
+            count += len(block)
+            yield block
+    if not count:
+        raise AudioError(f"{path} holds no audio samples; record it anew or take it out of the manifest")
+
+
+def _resampled(blocks: Iterator[Samples], native_hz: int, rate_hz: int) -> Iterator[Samples]:
+    if native_hz == rate_hz:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(native_hz, rate_hz, 1, dtype="float32", quality="VHQ")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn what reading a file raises into an error that names it."""
     try:
-        native, native_hz = _decode(path)
+        yield
     except FileNotFoundError as error:
         raise AudioError(f"{path} does not exist; mend its path in the manifest, or data.root") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise AudioError(f"{path} cannot be decoded ({reason}); check that it is a complete audio file") from error
-    if not len(native):
-        raise AudioError(f"{path} holds no audio samples; record it anew or take it out of the manifest")
-    if not np.isfinite(native).all():
-        raise AudioError(f"{path} has samples that are not finite numbers; write it anew from its source")
-    if native_hz == rate_hz:
-        return native
-    samples = np.asarray(soxr.resample(native, native_hz, rate_hz, quality="VHQ"), dtype=np.float32)
-    if not len(samples):
-        raise AudioError(f"{path} is shorter than one sample at {rate_hz} Hz; take it out of the manifest")
-    return samples
 
 
-def _attempt(path: Path, rate_hz: int) -> Samples | AudioError:
-    try:
-        return decode_audio(path, rate_hz)
-    except AudioError as error:
-        return error
-
-
-def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
-    with av.open(str(path)) as container:
-        if not container.streams.audio:
-            raise ValueError("it has no audio stream")
-        stream = container.streams.audio[0]
-        rate_hz = stream.rate
-        to_float = av.AudioResampler(format="fltp")
-        blocks: list[NDArray[np.float32]] = []
-        for frame in container.decode(stream):
-            blocks.extend(part.to_ndarray().mean(axis=0, dtype=np.float32) for part in to_float.resample(frame))
-        blocks.extend(part.to_ndarray().mean(axis=0, dtype=np.float32) for part in to_float.resample(None))
-    return np.concatenate(blocks) if blocks else np.empty(0, np.float32), rate_hz
-
-
-def _span(whole: Samples, utterance: Utterance, rate_hz: int) -> Samples | AudioError:
-    if utterance.start_s == 0.0 and utterance.duration_s is None:
+def _span(whole: Samples | AudioError, utterance: Utterance, rate_hz: int) -> Samples | AudioError:
+    if isinstance(whole, AudioError) or (utterance.start_s == 0.0 and utterance.duration_s is None):
         return whole
     whole_s = len(whole) / rate_hz
     stop_s = whole_s if utterance.duration_s is None else utterance.start_s + utterance.duration_s

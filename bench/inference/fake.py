@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bench.errors import ModelError
 from bench.measure.clock import PhaseClock
-from bench.records import Samples, Window
+from bench.records import Samples, Transcript, Window, Word
 
 WORD = "word"
 WORDS_PER_S = 2
@@ -39,13 +39,18 @@ class FakeEngine:
     rate_hz = _RATE_HZ
     max_window_s = None
     align = 1
+    mixes_lengths = True
 
     def __init__(self, name: str) -> None:
         if name not in _BEHAVIOURS:
             raise ModelError(f"model.name={name} is unknown to engine=fake; use one of {', '.join(_BEHAVIOURS)}")
         self._name = name
 
-    def decode(self, batch: Sequence[Samples], clock: PhaseClock) -> list[int]:
+    def features(self, batch: Sequence[Samples]) -> list[int]:
+        """Length of each window in samples."""
+        return [len(samples) for samples in batch]
+
+    def decode(self, inputs: list[int], clock: PhaseClock) -> list[int]:
         """Return the length of each window in samples, after what the name asks for."""
         with clock.phase("decode"):
             match self._name:
@@ -59,11 +64,14 @@ class FakeEngine:
                     os._exit(3)
                 case "fake/hang":
                     time.sleep(86_400)
-            return [len(samples) for samples in batch]
+            return inputs
 
-    def join(self, emissions: Sequence[int], windows: Sequence[Window]) -> str:
+    def join(self, emissions: Sequence[int], windows: Sequence[Window]) -> Transcript:
         """Say the word once for every half second that a window keeps, rounded window by window."""
         kept_s = [
             (length - window.left - window.right) / _RATE_HZ for length, window in zip(emissions, windows, strict=True)
         ]
-        return " ".join([WORD] * sum(round(seconds * WORDS_PER_S) for seconds in kept_s))
+        words = [
+            Word(WORD, number) for number, seconds in enumerate(kept_s) for _ in range(round(seconds * WORDS_PER_S))
+        ]
+        return Transcript(" ".join(word.text for word in words), tuple(words), tuple(windows))

@@ -15,8 +15,16 @@ import numpy as np
 Tokens = Sequence[int]
 
 
-def join_overlapping(sequences: Sequence[Tokens]) -> list[int]:
-    """Join token sequences, each overlapping the next, where they agree best.
+@dataclass(frozen=True)
+class Part:
+    """Tokens of one window."""
+
+    window: int
+    tokens: Tokens
+
+
+def join_parts(parts: Sequence[Part]) -> list[Part]:
+    """Join the tokens of windows, each overlapping the next, where they agree best.
 
     Two neighbours are slid over each other. A shift by which ``i`` tokens of extent overlap scores
     ``matches / i + i / 10000`` and counts only with at least two matches; the first best shift wins. The left sequence
@@ -24,18 +32,18 @@ def join_overlapping(sequences: Sequence[Tokens]) -> list[int]:
     concatenated.
 
     Args:
-        sequences: Token ids of the windows in order.
+        parts: The windows' tokens, in order.
 
     Returns:
-        The joined token ids.
+        What is left of each.
     """
-    total: list[int] = []
-    left: list[int] = []
-    for right in sequences:
-        left_keep, right_from = _best_overlap(left, right)
-        total.extend(left[:left_keep])
-        left = list(right[right_from:])
-    return total + left
+    joined: list[Part] = []
+    left = Part(0, ())
+    for right in parts:
+        left_keep, right_from = _best_overlap(left.tokens, right.tokens)
+        joined.append(Part(left.window, left.tokens[:left_keep]))
+        left = Part(right.window, right.tokens[right_from:])
+    return [*joined[1:], left] if parts else []
 
 
 def _best_overlap(left: Tokens, right: Tokens) -> tuple[int, int]:
@@ -68,7 +76,7 @@ class TimestampJoiner:
     """Joins windows whose tokens carry segment times (Whisper's ``<|1.08|>`` tokens), as the pipeline does.
 
     Text is gathered until a segment's end time; segments that end within a stride stay open and are joined with the
-    next window's text, by :func:`join_overlapping`.
+    next window's text, by :func:`join_parts`.
 
     Args:
         first_time_token: Id of ``<|0.00|>``; all ids from there on are times.
@@ -80,21 +88,21 @@ class TimestampJoiner:
         self._first_time_token = first_time_token
         self._time_step_s = time_step_s
         self._segment_s = segment_s
-        self._segments: list[list[int]] = []
-        self._open: list[list[int]] = []
+        self._segments: list[list[Part]] = []
+        self._open: list[Part] = []
         self._segment_start_s: float | None = None
         self._skip_next = False
         self._offset_s = 0.0
 
-    def join(self, windows: Sequence[TimedTokens]) -> list[list[int]]:
-        """Join all windows of one recording, special tokens removed; returns the token ids of each segment."""
-        for window in windows:
-            self._read(window)
+    def join(self, windows: Sequence[TimedTokens]) -> list[list[Part]]:
+        """Join all windows of one recording, special tokens removed; returns the parts of each segment."""
+        for number, window in enumerate(windows):
+            self._read(number, window)
         if self._open:
             self._close()
         return self._segments
 
-    def _read(self, window: TimedTokens) -> None:
+    def _read(self, number: int, window: TimedTokens) -> None:
         kept_from = window.left_s / self._time_step_s + self._first_time_token
         held_back_from = self._first_held_back(window)
         current: list[int] = []
@@ -108,13 +116,13 @@ class TimestampJoiner:
             elif self._segment_start_s is None:
                 self._segment_start_s = now_s
             elif now_s != self._segment_start_s:
-                self._open.append(current)
+                self._open.append(Part(number, current))
                 current = []
                 self._close()
         self._offset_s += window.length_s - window.left_s - window.right_s
         if current:
-            self._open.append(current)
-        elif not any(self._open):
+            self._open.append(Part(number, current))
+        elif not any(part.tokens for part in self._open):
             self._open = []
             self._segment_start_s = None
 
@@ -154,6 +162,6 @@ class TimestampJoiner:
         return first
 
     def _close(self) -> None:
-        self._segments.append(join_overlapping(self._open))
+        self._segments.append(join_parts(self._open))
         self._open = []
         self._segment_start_s = None

@@ -1,133 +1,126 @@
-"""Whisper-style models on torch, through transformers' own ``generate``."""
+"""Speech-to-text models other than Whisper (Moonshine, ...) on torch, through the library's ``generate``."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-import transformers
-from transformers import AutoConfig, WhisperForConditionalGeneration, WhisperProcessor
+from torch import Tensor
+from transformers import AutoModelForSpeechSeq2Seq
 
-from bench.config import Config
-from bench.errors import ConfigError, ModelError
-from bench.inference.merge import TimedTokens, TimestampJoiner, join_overlapping
+from bench.config import Config, Merge, Strategy, Weights
+from bench.errors import ConfigError, ImpossiblePoint
+from bench.inference.aligned import join_aligned
+from bench.inference.pieces import spread
+from bench.inference.pretrained import RANDOM_TOKENS_PER_S, load_extractor, load_model, load_tokenizer
+from bench.inference.watch import booked_as
 from bench.measure.clock import PhaseClock
-from bench.records import Samples, Window
+from bench.records import Samples, Transcript, Window, Word
+
+# Shorter windows are lengthened by silence: Moonshine's convolutions take 56 ms at once, a spectrogram's row 25 ms.
+_SHORTEST_S = 0.1
 
 
-class WhisperEngine:
-    """A Whisper checkpoint on its device, ready to decode.
+class Seq2SeqEngine:
+    """A speech-to-text checkpoint on its device.
+
+    Such models read a window as long as it is; nothing is padded. They tell no times, so ``decode.merge=aligned`` goes
+    by where words would stand if they were spoken evenly. ``decode.merge=pipeline`` writes the windows one after the
+    other, overlap and all, as transformers' pipeline does for these models.
 
     Args:
         config: The trial's configuration.
         model_path: Local folder or model-hub id; only safetensors weights are read, and no code of the model's own.
 
     Raises:
-        ModelError: The model cannot be loaded, or is of a family that is not supported.
-        ConfigError: The model cannot honour ``decode.language`` or ``decode.task``.
+        ModelError: The model cannot be loaded.
+        ConfigError: The model cannot honour a setting.
+        ImpossiblePoint: ``decode.strategy=sequential``; these models have no long-form algorithm.
     """
 
-    align = 1
+    max_window_s = None
+    mixes_lengths = False  # Moonshine's first norm runs over all of a window, so padding would change its output
 
     def __init__(self, config: Config, model_path: str) -> None:
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
+        _refuse_what_is_whispers_own(config)
         self._decode = config.decode
+        self._random = config.model.weights is Weights.random
         self._device = torch.device(config.device)
-        self._dtype: torch.dtype = getattr(torch, config.model.dtype.value)
-        self._model, self._processor = self._load(config, model_path)
-        self._features = self._processor.feature_extractor
-        self._tokenizer = self._processor.tokenizer
-        self._special = frozenset(self._tokenizer.all_special_ids)
-        self._generate_options = self._checked_options(config)
+        self._model = load_model(AutoModelForSpeechSeq2Seq, config, model_path)
+        self._extractor = load_extractor(config, model_path)
+        self._tokenizer = None if self._random else load_tokenizer(config, model_path)
+        if config.model.compile:
+            self._model.get_encoder().compile()
 
     @property
     def rate_hz(self) -> int:
         """Sampling rate of the feature extractor."""
-        return int(self._features.sampling_rate)
+        return int(self._extractor.sampling_rate)
 
     @property
-    def max_window_s(self) -> float:
-        """Length of the model's input; the feature extractor would cut off the rest without a word."""
-        return float(self._features.chunk_length)
+    def align(self) -> int:
+        """Samples by which the pipeline aligns windows."""
+        return int(getattr(self._model.config, "inputs_to_logits_ratio", 1))
 
-    def decode(self, batch: Sequence[Samples], clock: PhaseClock) -> list[list[int]]:
-        """Return the token ids of each window, special tokens removed."""
-        with clock.phase("features"):
-            inputs = self._features(
-                list(batch), sampling_rate=self.rate_hz, return_tensors="pt", return_attention_mask=True
-            ).to(self._device, dtype=self._dtype)
-        with clock.phase("decode"), torch.inference_mode(), _booked_as("encode", self._model.get_encoder(), clock):
-            tokens = self._model.generate(**inputs, **self._generate_options).tolist()
-        return [[token for token in sequence if token not in self._special] for sequence in tokens]
+    def features(self, batch: Sequence[Samples]) -> dict[str, Tensor]:
+        """The model's inputs, their attention mask, and their seconds; the windows are of equal length."""
+        length = max(map(len, batch))
+        lacking = max(0, round(_SHORTEST_S * self.rate_hz) - length)
+        made = self._extractor(
+            [np.pad(window, (0, lacking)) for window in batch],  # a copy: torch warns of arrays that are read-only
+            sampling_rate=self.rate_hz,
+            return_tensors="pt",
+            return_attention_mask=True,
+        )
+        inputs = {name: made[name] for name in (self._model.main_input_name, "attention_mask") if name in made}
+        return {**inputs, "seconds": torch.tensor(length / self.rate_hz)}
 
-    def join(self, emissions: Sequence[list[int]], windows: Sequence[Window]) -> str:
-        """Join the windows as the pipeline does; see :mod:`bench.inference.merge`."""
-        segments = self._join_timed(emissions, windows) if self._decode.timestamps else [join_overlapping(emissions)]
-        return "".join(self._tokenizer.decode(segment) for segment in segments).strip()
+    @torch.inference_mode()
+    def decode(self, inputs: dict[str, Tensor], clock: PhaseClock) -> list[list[int]]:
+        """Return the token ids of each window, special ones among them."""
+        main = self._model.main_input_name
+        values = inputs[main].to(self._device, self._model.dtype)
+        mask = inputs["attention_mask"].to(self._device) if "attention_mask" in inputs else None
+        options: dict[str, Any] = {"num_beams": self._decode.num_beams}
+        if self._random:
+            count = max(1, round(float(inputs["seconds"]) * RANDOM_TOKENS_PER_S))
+            options |= {"min_new_tokens": count, "max_new_tokens": count}
+        with clock.phase("decode"), booked_as("encode", self._model.get_encoder(), clock):
+            tokens: list[list[int]] = self._model.generate(**{main: values}, attention_mask=mask, **options).tolist()
+        return tokens
 
-    def _join_timed(self, emissions: Sequence[list[int]], windows: Sequence[Window]) -> list[list[int]]:
-        timed = [
-            TimedTokens(
-                tokens,
-                (window.stop - window.start) / self.rate_hz,
-                window.left / self.rate_hz,
-                window.right / self.rate_hz,
-            )
-            for tokens, window in zip(emissions, windows, strict=True)
+    def join(self, emissions: Sequence[list[int]], windows: Sequence[Window]) -> Transcript:
+        """Join the windows; see the class."""
+        if self._tokenizer is None:
+            return Transcript("", (), tuple(windows))
+        texts = [str(self._tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in emissions]
+        if self._decode.merge is Merge.pipeline:
+            every = [token for tokens in emissions for token in tokens]
+            text = str(self._tokenizer.decode(every, skip_special_tokens=True))
+            words = [Word(word, number) for number, each in enumerate(texts) for word in each.split()]
+            return Transcript(text, tuple(words), tuple(windows))
+        pieces = [
+            spread(each.split(), number, window.start / self.rate_hz, window.stop / self.rate_hz)
+            for number, (each, window) in enumerate(zip(texts, windows, strict=True))
         ]
-        first_time_token = self._tokenizer.convert_tokens_to_ids("<|notimestamps|>") + 1
-        time_step_s = self.max_window_s / self._model.config.max_source_positions
-        return TimestampJoiner(first_time_token, time_step_s, self.max_window_s).join(timed)
+        words = [Word(piece.text, piece.window) for piece in join_aligned(pieces, windows, self.rate_hz)]
+        return Transcript(" ".join(word.text for word in words), tuple(words), tuple(windows))
 
-    def _load(self, config: Config, model_path: str) -> tuple[Any, Any]:
-        name = config.model.name
-        try:
-            family = AutoConfig.from_pretrained(model_path, trust_remote_code=False).model_type
-            if family != "whisper":
-                raise ModelError(
-                    f"model.name={name} is of the family {family!r}; only Whisper checkpoints are supported so far"
-                )
-            model = WhisperForConditionalGeneration.from_pretrained(
-                model_path,
-                dtype=self._dtype,
-                attn_implementation=config.model.attention.value,
-                use_safetensors=True,
-            )
-            processor = WhisperProcessor.from_pretrained(model_path)
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(
-                f"model.name={name} cannot be loaded ({reason}); give a local folder with safetensors weights,"
-                " a model-hub id this machine can reach, or model=whisper_tiny_en for the packaged one"
-            ) from error
-        return model.to(self._device).eval(), processor
 
-    def _checked_options(self, config: Config) -> dict[str, Any]:
-        decode = config.decode
-        given = {key: value for key in ("language", "task") if (value := getattr(decode, key)) is not None}
-        if given and not getattr(self._model.generation_config, "is_multilingual", False):
-            settings = " and ".join(f"decode.{key}={value}" for key, value in given.items())
-            cure = " ".join(f"decode.{key}=null" for key in given)
-            raise ConfigError(f"{config.model.name} knows one language only and cannot honour {settings}; use {cure}")
-        known = getattr(self._model.generation_config, "lang_to_id", None) or {}
-        if decode.language is not None and f"<|{decode.language}|>" not in known:
-            codes = ", ".join(sorted(token.strip("<|>") for token in known))
+def _refuse_what_is_whispers_own(config: Config) -> None:
+    decode, name = config.decode, config.model.name
+    if decode.strategy is Strategy.sequential:
+        raise ImpossiblePoint(
+            f"{name} has no long-form algorithm of its own; use decode.strategy=chunked or decode.strategy=vad"
+        )
+    for setting, cure in (
+        ("timestamps", "false"),
+        ("temperature_fallback", "false"),
+        ("language", "null"),
+        ("task", "null"),
+    ):
+        if getattr(decode, setting):
             raise ConfigError(
-                f"decode.language={decode.language} is unknown to {config.model.name}; use one of {codes}"
+                f"decode.{setting}={getattr(decode, setting)} is for Whisper models, and {name} is of another family;"
+                f" use decode.{setting}={cure}"
             )
-        return {"num_beams": decode.num_beams, "return_timestamps": decode.timestamps, **given}
-
-
-@contextmanager
-def _booked_as(phase: str, module: torch.nn.Module, clock: PhaseClock) -> Iterator[None]:
-    """Within a ``with`` block, book every forward pass of a module under a phase of its own."""
-    hooks = [
-        module.register_forward_pre_hook(lambda *_: clock.enter(phase)),
-        module.register_forward_hook(lambda *_: clock.leave()),
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -1,64 +1,140 @@
 """The core itself: recordings in, transcripts out, whatever the engine."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
 
-from bench.config import DecodeConfig
+from bench.config import DecodeConfig, Strategy
 from bench.errors import ImpossiblePoint
 from bench.inference.engine import Engine
+from bench.inference.vad import cut_at_silences
 from bench.inference.windows import cut
 from bench.measure.clock import PhaseClock
+from bench.measure.memory import give_back_freed
 from bench.records import Samples, Transcript, Window
+
+Plans: TypeAlias = list[list[Window]]
+"""The windows of each recording."""
+
+Batch: TypeAlias = list[tuple[int, int]]
+"""Windows to decode together: the number of the recording, and of the window within it."""
 
 
 def transcribe(
-    engine: Engine, recordings: Sequence[Samples], spec: DecodeConfig, clock: PhaseClock
+    engine: Engine,
+    recordings: Sequence[Samples],
+    spec: DecodeConfig,
+    batch_size: int,
+    clock: PhaseClock,
+    prefetch: bool = False,
 ) -> list[Transcript]:
-    """Transcribe recordings, batching windows across them.
+    """Transcribe recordings, batching windows of like length across them.
 
     Args:
         engine: A loaded model.
         recordings: Mono audio at ``engine.rate_hz``, each of shape ``(samples,)`` and not empty.
-        spec: Windows, strides and batch size.
-        clock: Receives the seconds of the phases features, encode, decode and merge.
+        spec: Windows and strides.
+        batch_size: Windows to decode together, at most.
+        clock: Receives the seconds of the phases segment, features, encode, decode, align and merge.
+        prefetch: Compute the next batch's features while the model runs. It pays where the model runs on a device of
+            its own; the phase ``features`` then holds the seconds that were waited for them.
 
     Returns:
-        A transcript for each recording, in order.
+        A transcript for each recording, in order; an empty one where no window was cut.
 
     Raises:
         ImpossiblePoint: The windows are longer than the model can take.
     """
-    plans = _plan(engine, recordings, spec)
-    emissions: list[list[Any]] = [[] for _ in recordings]
-    for batch in _batches(plans, spec.batch_size):
-        cuts = [recordings[index][window.start : window.stop] for index, window in batch]
-        for (index, _), emission in zip(batch, engine.decode(cuts, clock), strict=True):
-            emissions[index].append(emission)
+    with clock.phase("segment"):
+        plans = plan(engine, recordings, spec)
+    emissions: list[list[Any]] = [[None] * len(windows) for windows in plans]
+    batches = list(_batches(plans, batch_size, engine.mixes_lengths))
+    for batch, emitted in zip(batches, _decoded(engine, recordings, plans, batches, clock, prefetch), strict=True):
+        give_back_freed()
+        for (recording, number), emission in zip(batch, emitted, strict=True):
+            emissions[recording][number] = emission
     with clock.phase("merge"):
         return [
-            Transcript(engine.join(emitted, windows), len(windows))
+            engine.join(emitted, windows) if windows else Transcript("", (), ())
             for emitted, windows in zip(emissions, plans, strict=True)
         ]
 
 
-def warm_up(engine: Engine, recordings: Sequence[Samples], spec: DecodeConfig, clock: PhaseClock) -> None:
-    """Run the first full batch and drop its result, so that lazy set-up is not taken for inference."""
-    for batch in _batches(_plan(engine, recordings, spec), spec.batch_size):
-        engine.decode([recordings[index][window.start : window.stop] for index, window in batch], clock)
+def decode_once(
+    engine: Engine, recordings: Sequence[Samples], plans: Plans, batch_size: int, clock: PhaseClock
+) -> None:
+    """Run the first batch, which holds the longest windows, and drop its result.
+
+    It keeps lazy set-up from being taken for inference, and shows whether a batch of this size fits.
+    """
+    for batch in _batches(plans, batch_size, engine.mixes_lengths):
+        engine.decode(engine.features(_samples(recordings, plans, batch)), clock)
         return
 
 
-def _plan(engine: Engine, recordings: Sequence[Samples], spec: DecodeConfig) -> list[list[Window]]:
+def plan(engine: Engine, recordings: Sequence[Samples], spec: DecodeConfig) -> Plans:
+    """Cut every recording into windows.
+
+    Raises:
+        ImpossiblePoint: The windows are longer than the model can take.
+    """
+    if spec.strategy is Strategy.sequential:
+        return [[Window(0, len(samples), left=0, right=0)] for samples in recordings]
     longest = engine.max_window_s
     if longest is not None and spec.chunk_length_s > longest:
         raise ImpossiblePoint(
             f"decode.chunk_length_s={spec.chunk_length_s:g} is longer than the {longest:g} s this model can see;"
             f" use at most {longest:g}, and set model.max_window_s={longest:g} to have a sweep skip such points"
         )
+    if spec.strategy is Strategy.vad:
+        return [cut_at_silences(samples, engine.rate_hz, spec.chunk_length_s) for samples in recordings]
     return [cut(len(samples), engine.rate_hz, spec, engine.align) for samples in recordings]
 
 
-def _batches(plans: Sequence[Sequence[Window]], size: int) -> Iterator[list[tuple[int, Window]]]:
-    flat = [(index, window) for index, windows in enumerate(plans) for window in windows]
-    for start in range(0, len(flat), size):
-        yield flat[start : start + size]
+def _batches(plans: Plans, size: int, mixes_lengths: bool) -> Iterator[Batch]:
+    """Sort all windows by length, longest first, so that what is decoded together pads and ends together."""
+    flat = [(recording, number) for recording, windows in enumerate(plans) for number in range(len(windows))]
+    batch: Batch = []
+    for place in sorted(flat, key=lambda place: -_length(plans, place)):
+        fits = mixes_lengths or not batch or _length(plans, place) == _length(plans, batch[0])
+        if len(batch) == size or not fits:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+def _length(plans: Plans, place: tuple[int, int]) -> int:
+    window = plans[place[0]][place[1]]
+    return window.stop - window.start
+
+
+def _samples(recordings: Sequence[Samples], plans: Plans, batch: Batch) -> list[Samples]:
+    windows = [(recording, plans[recording][number]) for recording, number in batch]
+    return [recordings[recording][window.start : window.stop] for recording, window in windows]
+
+
+def _decoded(
+    engine: Engine,
+    recordings: Sequence[Samples],
+    plans: Plans,
+    batches: Sequence[Batch],
+    clock: PhaseClock,
+    prefetch: bool,
+) -> Iterator[list[Any]]:
+    """Decode batch by batch; one emission for each window of each."""
+    if not prefetch:
+        for batch in batches:
+            with clock.phase("features"):
+                inputs = engine.features(_samples(recordings, plans, batch))
+            yield engine.decode(inputs, clock)
+        return
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        upcoming = None
+        for following in [*batches, None]:
+            with clock.phase("features"):
+                inputs = upcoming.result() if upcoming else None
+            upcoming = ahead.submit(engine.features, _samples(recordings, plans, following)) if following else None
+            if inputs is not None:
+                yield engine.decode(inputs, clock)

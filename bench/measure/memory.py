@@ -1,11 +1,21 @@
 """Memory of this process, from the kernel's own counters."""
 
+import ctypes
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
+_LIBC = ctypes.CDLL(None) if os.name == "posix" else None
+_M_MMAP_THRESHOLD = -3
+_LARGE_BYTES = 6 * 1024 * 1024  # above the activations of a layer, which would be slow to map anew each time
 _VMSTAT = Path("/proc/vmstat")
+_CGROUP_MAX = Path("/sys/fs/cgroup/memory.max")
+_CGROUP_CURRENT = Path("/sys/fs/cgroup/memory.current")
 
 
 def resident_mib() -> float | None:
@@ -32,6 +42,31 @@ def reset_peak() -> bool:
     except OSError:
         return False
     return True
+
+
+def bound_heap() -> None:
+    """Let glibc take large blocks from the system one by one, from now on, and so give them back when they are freed.
+
+    By default it learns to keep ever larger ones (mallopt(3), M_MMAP_THRESHOLD), and a heap that holds them breaks up:
+    a run then needs half as much memory again, and more with every batch of another shape.
+    """
+    if _LIBC is not None and hasattr(_LIBC, "mallopt"):
+        _LIBC.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def give_back_freed() -> None:
+    """Hand memory that was freed back to the system, where the C library (glibc) can."""
+    if _LIBC is not None and hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)
+
+
+def available_mib() -> float:
+    """Memory that this process could still take without swapping, within the limit of its container, in MiB."""
+    free = float(psutil.virtual_memory().available)
+    # Version 2 of control groups; the root group, and version 1, have no such files, and "max" is no limit.
+    with suppress(OSError, ValueError):
+        free = min(free, float(_CGROUP_MAX.read_text()) - float(_CGROUP_CURRENT.read_text()))
+    return free / (1024 * 1024)
 
 
 def oom_kills() -> int | None:

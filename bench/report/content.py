@@ -8,6 +8,7 @@ import yaml
 
 from bench.metrics import METRICS, PEAK_GPU, PEAK_RSS, WER
 from bench.records import Status
+from bench.report.degenerate import any_degenerate, counts_text, degenerate_settings, faults
 from bench.report.frontier import Recommendation, pareto_front, recommend
 from bench.report.labels import clean, describe, name_of, plain, value_of
 from bench.report.tables import Block
@@ -55,7 +56,9 @@ def _section(block: Block, utterances: pd.DataFrame) -> dict[str, Any]:
         "excluded": [(block.row(trial)["label"], why) for trial, why in recommendation.excluded.items()],
         "trials": trials,
         "memory": memory,
-        "caveats": caveats(block),
+        "order": "fastest first" if block.table[WER.column].isna().all() else "most accurate first",
+        "degenerate": any_degenerate(block),
+        "caveats": [*caveats(block), *degenerate_settings(block, utterances)],
         "environment": [
             (name_of(name), value_of(value, name)) for name, value in _environment(block).items() if value is not None
         ],
@@ -70,7 +73,8 @@ def _shown(row: "pd.Series[Any]") -> dict[str, Any]:
     metrics = {metric.column: metric.show(row[metric.column]) for metric in METRICS}
     seconds = _number(row["inference_s"], 2)
     runs = f"{row['runs_ok']} of {row['runs']}" if row["runs_ok"] != row["runs"] else f"{row['runs']}"
-    return {"label": row["label"], "status": row["status"], "runs": runs, "inference_s": seconds, **texts, **metrics}
+    told = {"label": row["label"], "status": row["status"], "runs": runs, "inference_s": seconds}
+    return told | {"degenerate": counts_text(row)} | texts | metrics
 
 
 def _number(value: float, decimals: int) -> str:
@@ -88,14 +92,17 @@ def _transcripts(block: Block, recommendation: Recommendation, utterances: pd.Da
     """List reference and hypothesis of the recommended setting, those with the most errors first."""
     if recommendation.picks is None:
         return {"rows": [], "left_out": 0}
-    run = block.row(recommendation.picks.most_accurate)["typical_run"]
+    run = block.row(recommendation.picks.recommended)["typical_run"]
     mine = utterances[utterances["run_id"] == run]
+    if mine["hypothesis"].isna().all():  # random weights
+        return {"rows": [], "left_out": 0}
     errors = mine[["substitutions", "deletions", "insertions"]].sum(axis=1, min_count=1)
     ordered = mine.assign(errors=errors).sort_values(["errors", "utterance_id"], ascending=[False, True])
     rows = [
         {
-            "id": row["utterance_id"],
+            "id": clean(str(row["utterance_id"])),
             "wer": WER.show(row["wer"]),
+            "faults": faults(row.to_dict()),
             "reference": _shorten(row["reference"]),
             "hypothesis": _shorten(row["hypothesis"]),
         }
@@ -125,7 +132,7 @@ def _failed_utterances(utterances: pd.DataFrame) -> dict[str, Any]:
     # Most runs first; of equal ones, by name.
     ordered = groups.sort_values(["run_id", "utterance_id", "error"], ascending=[False, True, True])
     rows = [
-        (one["utterance_id"], clean(str(one["error"])), f"{one['run_id']} of {tried[one['utterance_id']]}")
+        (clean(str(one["utterance_id"])), clean(str(one["error"])), f"{one['run_id']} of {tried[one['utterance_id']]}")
         for _, one in ordered.head(_MOST_FAILED_UTTERANCES).iterrows()
     ]
     return {"rows": rows, "left_out": len(ordered) - len(rows)}

@@ -39,9 +39,11 @@ _MOST_BARS = 30
 _PHASE_LOOK = {
     "load_s": ("load", MUTED, "////"),
     "audio_decode_s": ("audio decoding", "#B5B5B5", "\\\\\\\\"),
+    "segment_s": ("finding silences", GREEN, ""),
     "features_s": ("features", YELLOW, ""),
     "encode_s": ("encode", SKY, ""),
     "decode_s": ("decode", BLUE, ""),
+    "align_s": ("word times", PURPLE, ""),
     "merge_s": ("merge", VERMILION, ""),
 }
 _MEMORY_LOOK = (

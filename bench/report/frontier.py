@@ -24,18 +24,23 @@ class Picks:
     """The settings recommended within a block, each a ``trial_id``.
 
     Attributes:
-        most_accurate: Lowest WER; of equal ones, the fastest.
-        fastest_within: Fastest of those within :data:`WITHIN_WER` of the lowest WER.
+        most_accurate: Lowest WER; of equal ones, the fastest. Null where no setting has a WER.
+        fastest_within: Fastest of those within :data:`WITHIN_WER` of the lowest WER; null likewise.
         least_memory: Smallest peak of ``memory``; null where it was not measured.
         fastest: Fastest of all.
         memory: The metric ``least_memory`` was chosen by.
     """
 
-    most_accurate: str
-    fastest_within: str
+    most_accurate: str | None
+    fastest_within: str | None
     least_memory: str | None
     fastest: str
     memory: Metric
+
+    @property
+    def recommended(self) -> str:
+        """The one to name first: the most accurate, or the fastest where nothing tells accuracy."""
+        return self.most_accurate or self.fastest
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,12 @@ def recommend(block: Block) -> Recommendation:
     """Choose the settings to recommend within one block.
 
     Only trials all of whose runs ended well take part, and only those that scored as much as any: leaving out a hard
-    recording lowers the WER without recognising anything better.
+    recording lowers the WER without recognising anything better. Where no trial has a WER, as with random weights, they
+    are compared by speed and memory alone.
     """
     table = block.table
-    excluded = {str(trial): why for trial, row in table.iterrows() if (why := _unfit(row))}
+    scored = bool(table["wer"].notna().any())
+    excluded = {str(trial): why for trial, row in table.iterrows() if (why := _unfit(row, scored))}
     fit = table.drop(index=list(excluded))
     if not fit.empty:
         most, fewest_failed = fit["words_scored"].max(), fit["utterances_failed"].min()
@@ -100,12 +107,12 @@ def memory_metric(block: Block) -> Metric:
     return PEAK_GPU if on_gpu and block.table[PEAK_GPU.column].notna().any() else PEAK_RSS
 
 
-def _unfit(row: "pd.Series[Any]") -> str | None:
+def _unfit(row: "pd.Series[Any]", scored: bool) -> str | None:
     if row["status"] != Status.ok.value:
         some = f" in {row['runs'] - row['runs_ok']} of {row['runs']} runs" if row["runs_ok"] else ""
         return f"ended in {row['status']}{some}"
-    if pd.isna(row["wer"]):
-        return "has no WER: nothing with a reference was transcribed"
+    if scored and pd.isna(row["wer"]):
+        return "has no WER: its weights are random, or nothing with a reference was transcribed"
     if pd.isna(row["rtfx"]):
         return "has no measured speed"
     return None
@@ -114,11 +121,12 @@ def _unfit(row: "pd.Series[Any]") -> str | None:
 def _pick(fit: pd.DataFrame, memory: Metric) -> Picks:
     accurate_first = fit.sort_values(["wer", "rtfx"], ascending=[True, False], kind="stable")
     fast_first = fit.sort_values(["rtfx", "wer"], ascending=[False, True], kind="stable")
+    # Empty where there is no WER: comparisons with null are false.
     near = fast_first[fast_first["wer"] <= fit["wer"].min() + WITHIN_WER + _ROUNDING]
     small_first = fit.dropna(subset=[memory.column]).sort_values([memory.column, "wer"], kind="stable")
     return Picks(
-        most_accurate=str(accurate_first.index[0]),
-        fastest_within=str(near.index[0]),
+        most_accurate=None if near.empty else str(accurate_first.index[0]),
+        fastest_within=None if near.empty else str(near.index[0]),
         least_memory=None if small_first.empty else str(small_first.index[0]),
         fastest=str(fast_first.index[0]),
         memory=memory,

@@ -16,7 +16,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from bench.metrics import Metric
 from bench.records import Status
 from bench.report.frontier import recommend
-from bench.report.labels import axis_of, describe, name_of, plain, value_of
+from bench.report.labels import axis_of, name_of, plain, setting_label, value_of
 from bench.report.style import BLUE, INK, MUTED, PALE, VERMILION, legend_below, row_height, stack, styled, wrap
 from bench.report.tables import Block, blocks
 
@@ -129,7 +129,7 @@ def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) 
     trials.sort(key=lambda trial: [levels[name].index(trial[name]) for name in rest])
     groups: dict[str, list[dict[str, Any]]] = {}
     for trial in trials:
-        groups.setdefault(describe({name: trial[name] for name in rest}) if rest else "", []).append(trial)
+        groups.setdefault(setting_label({name: trial[name] for name in rest}) if rest else "", []).append(trial)
     if len(groups) > _MOST_PANELS:
         names = ", ".join(map(name_of, rest))
         groups = {f"each cell the best of {len(groups)} combinations of {names}": trials}
@@ -188,9 +188,9 @@ def _draw_maps(part: SubFigure, panels: Sequence[_Panel], metric: Metric, axes: 
         _mark_cells(axis, panel, best, size, metric.decimals)
         axis.invert_yaxis()
         axis.set_title(wrap(panel.title, 96 // len(panels)) if panel.title else "", fontsize=9, fontweight="normal")
-        names = [wrap(value_of(value), max(6, 90 // cells)) for value in panel.values.columns]
+        names = [wrap(_level(value, x), max(6, 90 // cells)) for value in panel.values.columns]
         axis.set_xticks(axis.get_xticks(), names, rotation=0)
-        axis.set_yticks(axis.get_yticks(), [value_of(value) for value in panel.values.index], rotation=0)
+        axis.set_yticks(axis.get_yticks(), [_level(value, y) for value in panel.values.index], rotation=0)
         axis.set_xlabel(axis_of(x))
         axis.set_ylabel(axis_of(y) if axis is grid[0] else "")
         axis.tick_params(length=0)
@@ -198,6 +198,11 @@ def _draw_maps(part: SubFigure, panels: Sequence[_Panel], metric: Metric, axes: 
     bar.outline.set_visible(False)
     bar.set_label(metric.axis)
     legend_below(part, _legend(panels), columns=2 if any(panel.apart for panel in panels) else 4)
+
+
+def _level(value: object, setting: str) -> str:
+    """Write a setting's value without its unit, which the axis has."""
+    return value_of(value, setting) if plain(value) is None else value_of(value)
 
 
 def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float, decimals: int) -> None:

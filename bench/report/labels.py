@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from bench.config import AUTO, Strategy
+
 _NAMES = {
     "model.name": "model",
     "decode.chunk_length_s": "chunk",
@@ -25,6 +27,15 @@ _NAMES = {
     "env.gpu": "GPU",
     "env.gpu_driver": "GPU driver",
     "env.torch_threads": "torch threads",
+}
+
+# Said as the value alone, or with the name after it: "vad", "pipeline merge".
+_PHRASES = {"decode.strategy": "{}", "decode.merge": "{} merge"}
+
+# What a strategy leaves no choice in, so that naming it would tell nothing.
+_SETTLED: Mapping[object, tuple[str, ...]] = {
+    Strategy.vad: ("decode.stride_length_s", "decode.merge"),
+    Strategy.sequential: ("decode.chunk_length_s", "decode.stride_length_s", "decode.merge"),
 }
 
 _AXES = {"decode.chunk_length_s": "chunk length", "decode.stride_length_s": "stride on each side"}
@@ -65,10 +76,13 @@ def axis_of(column: str) -> str:
 def value_of(value: object, column: str = "") -> str:
     """Write a value for people, with the unit its column's name implies.
 
-    Null is "none" for what an environment or a data set lacks, and "unset" for a setting left to a library.
+    Null is "none" for what an environment or a data set lacks, "auto" for a batch size left to the run, and "unset" for
+    a setting left to a library.
     """
     value = plain(value)
     suffix = _suffix(column)
+    if value is None and column == "decode.batch_size":
+        return AUTO
     if value is None:
         return "none" if column.startswith(("env.", "data.")) else "unset"
     if isinstance(value, bool):
@@ -80,7 +94,18 @@ def value_of(value: object, column: str = "") -> str:
 
 def describe(settings: Mapping[str, object]) -> str:
     """Write settings as one phrase: "chunk 10 s, stride 1 s"."""
-    return ", ".join(f"{name_of(key)} {value_of(value, key)}" for key, value in settings.items())
+    return ", ".join(
+        _PHRASES.get(key, f"{name_of(key)} {{}}").format(value_of(value, key)) for key, value in settings.items()
+    )
+
+
+def setting_label(settings: Mapping[str, object]) -> str:
+    """Name a setting by what it chooses: as :func:`describe`, without what goes without saying."""
+    strategy = settings.get("decode.strategy")
+    unsaid = _SETTLED.get(strategy, ())
+    if strategy == Strategy.chunked and {"decode.chunk_length_s", "decode.stride_length_s"} <= settings.keys():
+        unsaid = ("decode.strategy",)  # "chunk 20 s, stride 1 s" is nothing else
+    return describe({key: value for key, value in settings.items() if key not in unsaid})
 
 
 def _suffix(column: str) -> str:

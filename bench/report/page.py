@@ -105,7 +105,7 @@ def _typical(block: Block) -> tuple[str, str] | None:
     picks = recommend(block).picks
     table = block.table.dropna(subset=["typical_run"])
     if picks is not None or not table.empty:
-        row = block.row(picks.most_accurate) if picks is not None else table.iloc[0]
+        row = block.row(picks.recommended) if picks is not None else table.iloc[0]
         return str(row["typical_run"]), str(row["label"])
     run = block.runs.iloc[0]
     return str(run["run_id"]), str(block.row(run["trial_id"])["label"])

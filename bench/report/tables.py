@@ -11,8 +11,9 @@ from typing import Any, cast
 
 import pandas as pd
 
+from bench.records import PHASES as INFERENCE_PHASES
 from bench.records import Status
-from bench.report.labels import clean, describe, name_of, plain, value_of
+from bench.report.labels import clean, name_of, plain, setting_label, value_of
 from bench.schema import SETTINGS
 
 THREADS = "env.torch_threads"
@@ -35,7 +36,7 @@ BLOCK_FACTORS = (
 )
 """Columns that must agree before two runs are compared."""
 
-PHASES = ("load_s", "audio_decode_s", "features_s", "encode_s", "decode_s", "merge_s")
+PHASES = ("load_s", "audio_decode_s", *INFERENCE_PHASES)
 """Columns of seconds, in the order in which a run passes through them."""
 
 # How a run is executed and found changes no result; data, device and normaliser separate blocks instead.
@@ -44,7 +45,16 @@ _NOT_VARIED = ("measure.", "executor.", "search.", "data.", "score.", "device")
 _CHECKS = ("model.max_window_s",)
 
 # What names a setting where nothing varies.
-_MAIN = ("model.name", "decode.chunk_length_s", "decode.stride_length_s", "decode.batch_size")
+_MAIN = (
+    "model.name",
+    "decode.strategy",
+    "decode.chunk_length_s",
+    "decode.stride_length_s",
+    "decode.batch_size",
+)
+
+DEGENERATE = ("utterances_looping", "utterances_text_in_silence", "utterances_wrong_language")
+"""Columns that count utterances whose text is no misheard speech."""
 
 _COUNTS = ("substitutions", "deletions", "insertions", "reference_words")
 _EXTREMES = ("words_scored", "utterances", "utterances_failed", "repeats")
@@ -134,10 +144,11 @@ def settings_table(runs: pd.DataFrame, varied: Sequence[str]) -> pd.DataFrame:
         ``runs_ok``, ``status`` (``ok`` only if every run was), ``reason``, ``typical_run`` (the run of median speed),
         counts of words summed over the runs that ended well, ``wer`` (a ratio of these sums), ``words_scored`` (the
         fewest reference words any such run scored), ``utterances``, ``utterances_failed``, ``repeats``, medians over
-        runs of ``rtfx``, ``audio_s`` and memory in MiB, and the phases of the typical run in seconds.
+        runs of ``rtfx``, ``audio_s`` and memory in MiB, and of the typical run the phases in seconds and the counts of
+        degenerate utterances.
     """
     rows = [_trial_row(str(trial), group, varied) for trial, group in runs.groupby("trial_id", sort=True)]
-    numbers = [*_COUNTS, "wer", *_EXTREMES, *_MEDIANS, "inference_s", *PHASES]
+    numbers = [*_COUNTS, "wer", *_EXTREMES, *_MEDIANS, "inference_s", *PHASES, *DEGENERATE]
     told = ["trial_id", "label", *varied, "runs", "runs_ok", "status", "reason", "typical_run"]
     # A column in which every trial is null would otherwise lose its type.
     table = pd.DataFrame(rows, columns=[*told, *numbers]).astype(dict.fromkeys(numbers, float))
@@ -158,7 +169,7 @@ def _trial_row(trial_id: str, runs: pd.DataFrame, varied: Sequence[str]) -> dict
     errors = sum(float(str(counts[column])) for column in _COUNTS[:3]) if words else None
     row: dict[str, Any] = {
         "trial_id": trial_id,
-        "label": describe(settings or {column: plain(runs[column].iloc[0]) for column in _MAIN}),
+        "label": setting_label(settings or {column: plain(runs[column].iloc[0]) for column in _MAIN}),
         **settings,
         "runs": len(runs),
         "runs_ok": len(good),
@@ -186,7 +197,7 @@ def _typical_columns(good: pd.DataFrame) -> dict[str, Any]:
         "typical_run": typical["run_id"],
         "repeats": max(passes, default=None),
         "inference_s": pd.Series(inference, dtype=float).median(),
-        **{phase: typical[phase] for phase in PHASES},
+        **{column: typical[column] for column in (*PHASES, *DEGENERATE)},
     }
 
 

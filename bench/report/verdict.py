@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from bench.config import Weights
 from bench.metrics import PEAK_RSS, RTFX, WER
 from bench.records import Status
 from bench.report.frontier import WITHIN_WER, Picks, Recommendation
@@ -30,7 +31,7 @@ def headline(block: Block, recommendation: Recommendation) -> str:
     picks = recommendation.picks
     if picks is None:
         return _sentence(recommendation.reason or "nothing can be compared")
-    row = block.row(picks.most_accurate)
+    row = block.row(picks.recommended)
     told = f"{row['label']} ({_figures(row, picks)})"
     if recommendation.compared > 1:
         return f"Recommended: {told}, {_standing(_comparable(block, recommendation), row)}."
@@ -44,14 +45,15 @@ def costs(block: Block, recommendation: Recommendation) -> list[str]:
         return []
     if recommendation.compared == 1:
         return ["There is no other setting to compare it with."]
-    table, best = _comparable(block, recommendation), block.row(picks.most_accurate)
+    table, best = _comparable(block, recommendation), block.row(picks.recommended)
     fastest = block.row(picks.fastest)
     if _alike(fastest[RTFX.column], best[RTFX.column]):
         return [*_no_faster(table), *_memory(table, picks)]
     near = int(_alike(table[RTFX.column], fastest[RTFX.column]).sum())
     which = "The fastest setting of all" if near == 1 else f"One of the {near} fastest settings ({_NEAR})"
     told = [f"{which}, {_trade(fastest, best)}"]
-    within = block.row(picks.fastest_within)
+    # Without a WER the fastest is the one recommended, which ended this above.
+    within = block.row(picks.fastest_within or picks.fastest)
     if picks.fastest_within != picks.fastest and not _alike(within[RTFX.column], best[RTFX.column]):
         told.append(f"Within {100 * WITHIN_WER:g} point of its WER, {_trade(within, best)}")
     return [*told, *_memory(table, picks)]
@@ -91,11 +93,13 @@ def caveats(block: Block) -> list[str]:
     told = [_measured(block, good), f"Each setting had {_span(good['runs_ok'], 'run')}."]
     if words > 0:
         told.append(f"One word more or less moves WER by {100 / words:.2g} points; WER carries no interval here.")
+    if good[WER.column].isna().all():
+        told.append(_unscored(block))
     if good["runs_ok"].min() == 1:
         told.append("With a single run of a setting, differences of a few percent in speed or memory may be noise.")
     told.append(
-        "RTFx is seconds of audio divided by the median wall seconds of a pass (features, encode, decode, merge);"
-        " loading the model and decoding the audio files are not part of it."
+        "RTFx is seconds of audio divided by the median wall seconds of a pass (finding silences, features, encode,"
+        " decode, word times, merge); loading the model and decoding the audio files are not part of it."
     )
     told.extend(_peaks(block))
     failed = good["utterances_failed"].max()
@@ -117,16 +121,23 @@ def _alike(one: Any, other: Any) -> Any:
 
 
 def _standing(table: pd.DataFrame, best: "pd.Series[Any]") -> str:
-    """Say what sets the most accurate setting apart from the others; where several share its WER, it is their speed."""
+    """Say what sets the recommended setting apart from the others; where several share its WER, it is their speed."""
+    if pd.isna(best[WER.column]):
+        return f"{_fastest(table, best, f'{len(table)} settings')}; no setting has a WER"
     shared = table[table[WER.column] == best[WER.column]]
     if len(shared) == 1:
         return f"the most accurate of {len(table)} settings"
     among = f"{len(shared)} settings that share the lowest WER"
     among += f" ({len(table)} were compared)" if len(shared) < len(table) else ""
-    near = int(_alike(shared[RTFX.column], best[RTFX.column]).sum())
+    return _fastest(shared, best, among)
+
+
+def _fastest(table: pd.DataFrame, best: "pd.Series[Any]", among: str) -> str:
+    """Say that a setting is the fastest of a table's, or one of those that are alike."""
+    near = int(_alike(table[RTFX.column], best[RTFX.column]).sum())
     if near == 1:
         return f"the fastest of {among}"
-    if near == len(shared):
+    if near == len(table):
         return f"one of {among}; their speeds are {_NEAR}"
     return f"one of the {near} fastest ({_NEAR}) of {among}"
 
@@ -135,7 +146,7 @@ def _no_faster(table: pd.DataFrame) -> list[str]:
     """Say how the recommended setting's speed compares where no other is faster by more than noise."""
     speeds = table[RTFX.column].sort_values(ascending=False)
     near = int(_alike(speeds, speeds.iloc[0]).sum())
-    told = table[WER.column].nunique() == 1  # then the headline speaks of the speed of all
+    told = table[WER.column].nunique() <= 1  # then the headline speaks of the speed of all
     if near == 1:
         margin = f"{speeds.iloc[0] / speeds.iloc[1]:.2f} times as fast as the next"
         return [f"It is {margin}." if told else f"It is also the fastest setting of all, {margin}."]
@@ -151,7 +162,7 @@ def _memory(table: pd.DataFrame, picks: Picks) -> list[str]:
     if picks.least_memory is None:
         return []
     column, show = picks.memory.column, picks.memory.show
-    best, least = (cast("pd.Series[Any]", table.loc[trial]) for trial in (picks.most_accurate, picks.least_memory))
+    best, least = (cast("pd.Series[Any]", table.loc[trial]) for trial in (picks.recommended, picks.least_memory))
     needed = table[column].dropna()
     near = int((_alike(needed, least[column]) | (needed.map(show) == show(least[column]))).sum())
     if _alike(best[column], least[column]) or show(best[column]) == show(least[column]):
@@ -176,6 +187,13 @@ def _measured(block: Block, good: pd.DataFrame) -> str:
     return f"Each run transcribed {spans}{scored}, {_span(runs['audio_s'], 's', 's')} of audio, in {passes}."
 
 
+def _unscored(block: Block) -> str:
+    """Say why no setting has a WER."""
+    if (block.runs["model.weights"] == Weights.random.value).all():
+        return "The weights are random, so the text means nothing and has no WER; speed and memory are real."
+    return "Nothing with a reference transcript was transcribed, so there is no WER."
+
+
 def _peaks(block: Block) -> list[str]:
     """Say what the peaks of RAM are, by where they come from."""
     runs = block.runs[block.runs["status"] == Status.ok.value].dropna(subset=[PEAK_RSS.column])
@@ -190,7 +208,8 @@ def _peaks(block: Block) -> list[str]:
 
 def _figures(row: "pd.Series[Any]", picks: Picks) -> str:
     memory = picks.memory
-    shown = f"WER {WER.show(row[WER.column])}, RTFx {RTFX.show(row[RTFX.column])}"
+    wer = "" if pd.isna(row[WER.column]) else f"WER {WER.show(row[WER.column])}, "
+    shown = f"{wer}RTFx {RTFX.show(row[RTFX.column])}"
     return f"{shown}, {memory.label[:1].lower()}{memory.label[1:]} {memory.show(row[memory.column])}"
 
 
@@ -200,7 +219,9 @@ def _trade(row: "pd.Series[Any]", best: "pd.Series[Any]") -> str:
 
 
 def _points(row: "pd.Series[Any]", best: "pd.Series[Any]") -> str:
-    """Write what a setting costs in WER; it is never less than the best, which is the most accurate."""
+    """Write what a setting costs in WER, never less than the best, which is the most accurate; else in speed."""
+    if pd.isna(best[WER.column]):
+        return "at RTFx " + " against ".join(RTFX.show(one[RTFX.column]) for one in (row, best))
     lost = 100 * (row[WER.column] - best[WER.column])
     if lost == 0:
         return "at the same WER"

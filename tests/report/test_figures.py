@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from bench.config import AUTO, DecodeConfig
 from bench.metrics import RTFX, WER
 from bench.records import Status
 from bench.report import figures
@@ -57,6 +58,17 @@ def test_heatmap_tells_failed_impossible_and_missing_cells_apart(grid: Path, gri
     missing = ("20", "5")
     assert missing not in hatched | crossed | set(named)
     assert {"no result (error, oom)", "impossible settings", "blank: not run"} <= set(words(figure))
+
+
+def test_heatmap_names_a_batch_size_the_run_found(tmp_path: Path) -> None:
+    runs = [
+        run(f"{chunk}{size}", dataclasses.replace(config(), decode=DecodeConfig(chunk_length_s=chunk, batch_size=size)))
+        for chunk in (20, 30)
+        for size in (4, AUTO)
+    ]
+    figure = figures.heatmap(load_runs(study(tmp_path, runs)), RTFX)
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["4", "auto"]
 
 
 def test_heatmap_shows_what_cannot_be_compared_apart_and_never_as_the_best(tmp_path: Path) -> None:
@@ -166,7 +178,7 @@ def test_phases_stack_to_the_times_measured(tmp_path: Path) -> None:
     figure = figures.phases(load_runs(study(tmp_path / "s", [run("a", inference_s=10.0)])))
     assert figure is not None
     widths = [bar.get_width() for bar in figure.axes[0].patches if isinstance(bar, Rectangle)]
-    assert widths == pytest.approx([1.5, 0.25, 1.0, 3.0, 5.0, 0.5])
+    assert widths == pytest.approx([1.5, 0.25, 0.1, 1.0, 3.0, 5.0, 0.2, 0.5])
     assert {"load, not part of RTFx", "decode", "Time of one run [s], lower is better"} <= set(words(figure))
 
 

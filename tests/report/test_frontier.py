@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.metrics import PEAK_GPU, PEAK_RSS, RTFX, WER
-from bench.records import Status
+from bench.records import Status, UtteranceResult
 from bench.report.frontier import Picks, pareto_front, recommend
 from bench.report.tables import Block
-from tests.report.builder import MACHINE, config, run, utterance_result
+from tests.report.builder import MACHINE, config, run, unscored, utterance_result
 
 Split = Callable[..., list[Block]]
 
@@ -113,17 +113,30 @@ def test_on_a_gpu_its_memory_decides(blocks_of: Split) -> None:
     assert (picks.least_memory, picks.memory) == ("big_ram", PEAK_GPU)
 
 
-@pytest.mark.parametrize(
-    ("runs", "reason"),
-    [
-        ([run("a", status=Status.oom, reason="killed")], "1 ended in oom"),
-        ([run("a", utterances=[utterance_result(1, words=0)])], "no WER"),
-    ],
-)
-def test_nothing_is_recommended_where_nothing_can_be_compared(
-    blocks_of: Split, runs: list[object], reason: str
-) -> None:
-    (block,) = blocks_of(*runs)
+def test_nothing_is_recommended_where_nothing_can_be_compared(blocks_of: Split) -> None:
+    (block,) = blocks_of(run("a", status=Status.oom, reason="killed"))
     recommendation = recommend(block)
     assert recommendation.picks is None
-    assert reason in str(recommendation.reason)
+    assert "1 ended in oom" in str(recommendation.reason)
+
+
+def test_a_trial_without_a_wer_is_not_compared_with_those_that_have_one(blocks_of: Split) -> None:
+    (block,) = blocks_of(run("a", errors=20), run("b", config(20), inference_s=1.0, utterances=[unscored(1)]))
+    recommendation = recommend(block)
+    assert recommendation.picks is not None
+    assert (recommendation.picks.recommended, recommendation.picks.fastest) == ("a", "a")
+    assert list(recommendation.excluded) == ["b"]
+    assert "has no WER" in recommendation.excluded["b"]
+
+
+@pytest.mark.parametrize("utterances", [[unscored(1), unscored(2)], [utterance_result(1, words=0)]])
+def test_where_no_trial_has_a_wer_speed_and_memory_decide(blocks_of: Split, utterances: list[UtteranceResult]) -> None:
+    (block,) = blocks_of(
+        run("slow", config(10), inference_s=20.0, peak_mib=500, utterances=utterances),
+        run("fast", config(20), inference_s=10.0, peak_mib=900, utterances=utterances),
+        run("dead", config(30), status=Status.oom, reason="killed", utterances=utterances),
+    )
+    recommendation = recommend(block)
+    assert recommendation.picks == Picks(None, None, "slow", "fast", PEAK_RSS)
+    assert recommendation.picks.recommended == "fast"
+    assert recommendation.excluded == {"dead": "ended in oom"}

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.config import ModelConfig, Weights
 from bench.errors import StoreError
 from bench.records import Status
 from bench.report import build
 from bench.store import write_run
-from tests.report.builder import config, run, samples, study, utterance_result
+from tests.report.builder import config, run, samples, study, unscored, utterance_result
 from tests.report.conftest import text_of
 
 HOSTILE = "<script>alert('a|b')</script>"
@@ -215,6 +216,30 @@ def test_an_excluded_trial_is_named_with_its_reason(tmp_path: Path) -> None:
     for text in (text_of(page_of(report)), (report / "summary.md").read_text()):
         assert "chunk 20 s: scored 100 of the 200 reference words other settings scored" in text
         assert "cannot be decoded: truncated file" in text
+
+
+def test_a_study_without_any_wer_is_reported_by_speed_and_memory(tmp_path: Path) -> None:
+    random = ModelConfig(weights=Weights.random)
+    runs = [
+        run(
+            f"{chunk}-{stride}",
+            config(chunk, stride, model=random),
+            inference_s=100.0 / chunk,
+            utterances=[unscored(1), unscored(2)],
+            timeline=samples(),
+        )
+        for chunk in (10, 20)
+        for stride in (1, 2)
+    ]
+    report = build(study(tmp_path / "results" / "s", runs), tmp_path / "reports")
+    drawn = {path.stem for path in (report / "figures").iterdir()}
+    assert drawn == {"rtfx", "memory", "phases", "timeline_1"}
+    for text in (text_of(page_of(report)), (report / "summary.md").read_text()):
+        assert "no setting has a WER" in text
+        assert "All settings, fastest first" in text
+        assert "Most accurate" not in text
+        assert "What was heard" not in text
+        assert not re.search(r"\bnan\b|None", text)
 
 
 def test_an_unknown_study_is_refused(tmp_path: Path) -> None:

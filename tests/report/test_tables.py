@@ -3,7 +3,16 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.config import DataConfig, MeasureConfig, NormalizerName, ScoreConfig
+from bench.config import (
+    AUTO,
+    DataConfig,
+    DecodeConfig,
+    MeasureConfig,
+    Merge,
+    NormalizerName,
+    ScoreConfig,
+    Strategy,
+)
 from bench.records import Status
 from bench.report.tables import Block, differences
 from tests.report.builder import MACHINE, config, run, utterance_result
@@ -43,6 +52,35 @@ def test_only_settings_that_change_results_are_varied(blocks_of: Split) -> None:
     )
     assert block.varied == ("decode.chunk_length_s", "decode.stride_length_s")
     assert list(block.table["label"]) == ["chunk 10 s, stride 1 s", "chunk 20 s, stride 2 s"]
+
+
+def test_a_batch_size_the_run_found_is_called_auto(blocks_of: Split) -> None:
+    sizes = {size: dataclasses.replace(config().decode, batch_size=size) for size in (4, AUTO)}
+    (block,) = blocks_of(*(run(str(size), config(decode=decode)) for size, decode in sizes.items()))
+    assert dict(block.table["label"]) == {"4": "batch 4", "auto": "batch auto"}
+
+
+CHUNKED, VAD = DecodeConfig(), DecodeConfig(strategy=Strategy.vad, stride_length_s=0.0)
+SEQUENTIAL = dataclasses.replace(VAD, strategy=Strategy.sequential)
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        (
+            [dataclasses.replace(CHUNKED, chunk_length_s=20.0, merge=Merge.pipeline), VAD, SEQUENTIAL],
+            ["chunk 20 s, stride 5 s, pipeline merge", "vad, chunk 30 s", "sequential"],
+        ),
+        ([CHUNKED, VAD], ["chunked, stride 5 s", "vad"]),
+        ([VAD], ["model packaged/whisper-tiny.en, vad, chunk 30 s, batch 8"]),
+        ([CHUNKED], ["model packaged/whisper-tiny.en, chunk 30 s, stride 5 s, batch 8"]),
+    ],
+)
+def test_a_label_leaves_out_what_the_strategy_settles(
+    blocks_of: Split, settings: list[DecodeConfig], labels: list[str]
+) -> None:
+    (block,) = blocks_of(*(run(str(number), config(decode=decode)) for number, decode in enumerate(settings)))
+    assert list(block.table.sort_index()["label"]) == labels
 
 
 def test_trials_that_differ_in_nothing_shown_keep_different_names(blocks_of: Split) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from bench.config import MeasureConfig
-from bench.records import RunResult
+from bench.config import MeasureConfig, ModelConfig, Weights
+from bench.records import RunResult, UtteranceResult
 from bench.report.frontier import recommend
 from bench.report.verdict import caveats, costs, headline
-from tests.report.builder import config, run, utterance_result
+from tests.report.builder import config, run, unscored, utterance_result
 from tests.report.test_tables import Split
 
 
@@ -166,3 +166,66 @@ def test_what_each_run_transcribed_leaves_out_what_failed(blocks_of: Split, warm
     assert caveats(block)[0] == (
         f"Each run transcribed 2 utterances with 200 reference words, 100 s of audio, in {told}"
     )
+
+
+RANDOM = ModelConfig(weights=Weights.random)
+
+
+@pytest.mark.parametrize(
+    ("shown", "verdict", "other"),
+    [
+        pytest.param(
+            [(10.0, 900), (20.0, 500)],
+            "Recommended: chunk 10 s (RTFx 10.0, peak RAM 900 MiB), the fastest of 2 settings; no setting has a WER.",
+            [
+                "It is 2.00 times as fast as the next.",
+                "Least memory: chunk 20 s, 500 MiB against 900 MiB, at RTFx 5.0 against 10.0.",
+            ],
+            id="speed against memory",
+        ),
+        pytest.param(
+            [(10.0, 500), (10.1, 500)],
+            "Recommended: chunk 10 s (RTFx 10.0, peak RAM 500 MiB), one of 2 settings; their speeds are within 2 %"
+            " of each other; no setting has a WER.",
+            [],
+            id="all alike",
+        ),
+        pytest.param(
+            [(10.0, 500)],
+            "Only one setting can be judged: model packaged/whisper-tiny.en, chunk 10 s, stride 1 s, batch 8 (RTFx"
+            " 10.0, peak RAM 500 MiB).",
+            ["There is no other setting to compare it with."],
+            id="a single one",
+        ),
+    ],
+)
+def test_without_any_wer_the_verdict_speaks_of_speed_and_memory(
+    blocks_of: Split, shown: list[tuple[float, float]], verdict: str, other: list[str]
+) -> None:
+    (block,) = blocks_of(
+        *(
+            run(
+                f"t{at}",
+                config(10.0 * at, model=RANDOM),
+                inference_s=time,
+                peak_mib=peak,
+                utterances=[unscored(1), unscored(2)],
+            )
+            for at, (time, peak) in enumerate(shown, 1)
+        )
+    )
+    recommendation = recommend(block)
+    assert headline(block, recommendation) == verdict
+    assert costs(block, recommendation) == other
+    told = " ".join(caveats(block))
+    assert "The weights are random, so the text means nothing and has no WER" in told
+    assert "One word more or less" not in told
+    assert "nan" not in told
+
+
+@pytest.mark.parametrize(
+    ("utterances", "told"), [([utterance_result(1, words=0)], True), ([utterance_result(1)], False)]
+)
+def test_the_reason_for_no_wer_is_told(blocks_of: Split, utterances: list[UtteranceResult], told: bool) -> None:
+    (block,) = blocks_of(run("a", utterances=utterances))
+    assert ("Nothing with a reference transcript was transcribed" in " ".join(caveats(block))) is told

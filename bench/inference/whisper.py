@@ -1,0 +1,394 @@
+"""Whisper models on torch: multilingual and English ones, distilled ones, in windows or by their own long-form walk."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoModelForSpeechSeq2Seq
+from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+from bench.config import AUTO, Config, Merge, Strategy, Weights
+from bench.errors import ConfigError, ImpossiblePoint, ModelError
+from bench.inference.aligned import join_aligned
+from bench.inference.merge import Part, TimedTokens, TimestampJoiner, join_parts
+from bench.inference.pieces import UNSPACED, Piece, group, spread
+from bench.inference.pretrained import RANDOM_TOKENS_PER_S, load_extractor, load_model, load_tokenizer
+from bench.inference.seams import placed
+from bench.inference.token_times import follow, heads_that_follow
+from bench.inference.watch import booked_as
+from bench.inference.whisper_decoder import Decoder, Memory, greedy
+from bench.inference.whisper_encoder import Encoder
+from bench.measure.clock import PhaseClock
+from bench.records import Samples, Transcript, Window, Word
+
+# Temperatures and thresholds of Whisper's own fallback (Radford et al. 2022, section 4.5). transformers computes the
+# compression ratio of token ids instead of text, for which its documentation gives 1.35 in place of 2.4.
+_FALLBACK = {
+    "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "compression_ratio_threshold": 1.35,
+    "logprob_threshold": -1.0,
+}
+_NO_SPEECH = {"no_speech_threshold": 0.6}
+
+_TOKENS_STEP = 32  # texts are padded to multiples of it, so that there are few shapes to build kernels for
+_SLOTS_STEP = 4  # windows whose times are read together: no more memory than decoding itself takes
+_ROWS_PER_FRAME = 2  # the encoder halves the rate of its input
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model said in one window.
+
+    Attributes:
+        tokens: Token ids, without special ones; segment times among them where the model was asked for any.
+        starts_s: Start of each token that is no segment time, and the end of the last, in seconds from the start of
+            the window; null where nobody looked.
+        spaced: Whether its language puts blanks between words.
+    """
+
+    tokens: list[int]
+    starts_s: NDArray[np.float64] | None
+    spaced: bool
+
+
+class WhisperEngine:
+    """A Whisper checkpoint on its device, ready to decode.
+
+    Greedy decoding runs through :mod:`bench.inference.whisper_decoder`; beam search, temperature fallback, segment
+    times and the long-form walk through the library's ``generate``. With segment times that decodes a window in
+    several goes: a model often ends its text after a whole segment, and has to be asked for the rest.
+
+    Args:
+        config: The trial's configuration.
+        model_path: Local folder or model-hub id; only safetensors weights are read, and no code of the model's own.
+
+    Raises:
+        ModelError: The model cannot be loaded.
+        ConfigError: The model cannot honour ``decode.language`` or ``decode.task``.
+        ImpossiblePoint: ``decode.strategy=sequential`` with windows other than the model's own.
+    """
+
+    align = 1
+    mixes_lengths = True  # every window is padded to the model's own length
+
+    def __init__(self, config: Config, model_path: str) -> None:
+        self._decode = config.decode
+        self._random = config.model.weights is Weights.random
+        self._device = torch.device(config.device)
+        self._model = load_model(AutoModelForSpeechSeq2Seq, config, model_path)
+        self._extractor = load_extractor(config, model_path)
+        self._tokenizer = None if self._random else load_tokenizer(config, model_path)
+        self._special = frozenset(self._tokenizer.all_special_ids) if self._tokenizer else frozenset()
+        self._generation = _settings(self._model, config.model.name)
+        self._given = self._checked_language(config.model.name)
+        if self._decode.strategy is Strategy.sequential and self._decode.chunk_length_s != self.max_window_s:
+            raise ImpossiblePoint(
+                f"decode.strategy=sequential walks in windows of the model's own {self.max_window_s:g} s, and"
+                f" decode.chunk_length_s={self._decode.chunk_length_s:g}; use decode=sequential"
+            )
+        self._encode = self._encoder(compiled=config.model.compile)
+        batch_size = config.decode.batch_size
+        self._decoder = Decoder(self._model, 1 if batch_size == AUTO else int(batch_size))
+        self._following_heads = heads_that_follow(
+            getattr(self._generation, "alignment_heads", None),
+            self._model.config.decoder_layers,
+            self._model.config.decoder_attention_heads,
+        )
+        self._tells_times = self._decode.merge is Merge.aligned and self._decode.strategy is not Strategy.sequential
+
+    @property
+    def rate_hz(self) -> int:
+        """Sampling rate of the feature extractor."""
+        return int(self._extractor.sampling_rate)
+
+    @property
+    def max_window_s(self) -> float:
+        """Length of the model's input; the feature extractor would cut off the rest without a word."""
+        return float(self._extractor.chunk_length)
+
+    def features(self, batch: Sequence[Samples]) -> dict[str, Tensor]:
+        """Log-mel spectrograms and their attention mask, padded to the model's window, or to the longest recording."""
+        beyond_window = max(map(len, batch)) > self._extractor.n_samples
+        padding = {"truncation": False, "padding": "longest"} if beyond_window else {}
+        made = self._extractor(
+            list(batch), sampling_rate=self.rate_hz, return_tensors="pt", return_attention_mask=True, **padding
+        )
+        return {"input_features": made["input_features"], "attention_mask": made["attention_mask"]}
+
+    @torch.inference_mode()
+    def decode(self, inputs: dict[str, Tensor], clock: PhaseClock) -> list[Said]:
+        """Return what was said in each window."""
+        rows = inputs["attention_mask"].sum(-1).tolist()
+        features = inputs["input_features"].to(self._device, self._model.dtype)
+        if self._uses_own_loop:
+            with clock.phase("encode"):
+                encoded = self._encode(features)
+            with clock.phase("decode"):
+                memory = self._decoder.remember(encoded, self._model.config.max_target_positions)
+                prefix = self._prefix(memory)
+                texts = self._decode_greedily(memory, prefix, max(rows))
+        else:
+            with clock.phase("decode"), booked_as("encode", self._model.get_encoder(), clock) as outputs:
+                mask = inputs["attention_mask"].to(self._device)
+                options = self._generate_options(max(rows))
+                texts = self._model.generate(features, attention_mask=mask, **options).tolist()
+                encoded = outputs[0].last_hidden_state
+                encoded = encoded[:: len(encoded) // len(features)]  # a beam search encodes every window once a beam
+                memory = self._decoder.remember(encoded, self._model.config.max_target_positions)
+                prefix = self._prefix(memory)
+        texts = [[token for token in text if token not in self._special] for text in texts]
+        starts: list[NDArray[np.float64] | None] = [None] * len(texts)
+        if self._tells_times:
+            with clock.phase("align"):
+                starts = self._starts_s(memory, prefix, texts, rows)
+        return [Said(*each) for each in zip(texts, starts, self._spaced(prefix), strict=True)]
+
+    def join(self, emissions: Sequence[Said], windows: Sequence[Window]) -> Transcript:
+        """Join the windows; see :mod:`bench.inference.merge` and :mod:`bench.inference.aligned`."""
+        if self._random:
+            return Transcript("", (), tuple(windows))
+        if self._decode.merge is Merge.aligned:
+            return self._join_aligned(emissions, windows)
+        return self._join_as_pipeline(emissions, windows)
+
+    def _encoder(self, compiled: bool) -> Callable[[Tensor], Tensor]:
+        module = self._model.get_encoder()
+        if compiled:
+            module.compile()
+        elif self._device.type == "cpu" and self._model.config._attn_implementation == "sdpa":
+            return Encoder(self._model)
+        return lambda features: module(features).last_hidden_state
+
+    @property
+    def _uses_own_loop(self) -> bool:
+        plain = self._decode.num_beams == 1 and not self._decode.temperature_fallback
+        # Times that random weights say would make generate start over and over.
+        plain = plain and (self._random or not self._decode.timestamps)
+        return plain and self._decode.strategy is not Strategy.sequential
+
+    def _prefix(self, memory: Memory) -> Tensor:
+        """Tokens that every text starts with, as ``generate`` chooses them; shape ``(batch, n)``."""
+        settings = self._generation
+        start = torch.full((len(memory.windows), 1), settings.decoder_start_token_id, device=self._device)
+        known = getattr(settings, "lang_to_id", None)
+        language, task = (self._given.get(key) or getattr(settings, key, None) for key in ("language", "task"))
+        forced = [] if language or task else self._forced()
+        parts = [start]
+        if known and getattr(settings, "is_multilingual", True):
+            first, second, *_ = [*forced, None, None]
+            if first is None:
+                parts.append(self._language_tokens(memory, start, known, language))
+            else:
+                parts.append(torch.full_like(start, first))
+            parts.append(torch.full_like(start, second or settings.task_to_id[task or "transcribe"]))
+        else:
+            parts += [torch.full_like(start, token) for token in forced if token is not None]
+        if not self._decode.timestamps:
+            parts.append(torch.full_like(start, settings.no_timestamps_token_id))
+        return torch.cat(parts, dim=1)
+
+    def _forced(self) -> list[int | None]:
+        """Language and task as older checkpoints name them, by their tokens; null for a language to be detected."""
+        listed = getattr(self._generation, "forced_decoder_ids", None)
+        listed = listed or getattr(self._model.config, "forced_decoder_ids", None) or []
+        return [token for _, token in listed if token != self._generation.no_timestamps_token_id]
+
+    def _language_tokens(self, memory: Memory, start: Tensor, known: dict[str, int], given: str | None) -> Tensor:
+        if given:  # a code, or in a checkpoint's own settings also a name or a token
+            named = given.lower().strip("<|>")
+            return torch.full_like(start, known[f"<|{TO_LANGUAGE_CODE.get(named, named)}|>"])
+        ids = torch.tensor(sorted(known.values()), device=self._device)
+        scores = self._decoder.logits(start, memory)
+        memory.forget_tokens()
+        return ids[scores[:, ids].argmax(-1, keepdim=True)]
+
+    def _decode_greedily(self, memory: Memory, prefix: Tensor, rows: int) -> list[list[int]]:
+        start, settings = prefix.shape[1], self._generation
+        if self._random:
+            return greedy(self._decoder, memory, prefix, [], None, start + self._random_tokens(rows))
+        processors = [_Suppression(settings, start, self._model.config.vocab_size, self._device)]
+        # As generate bounds them: its max_length counts from after the prefix.
+        most = self._model.config.max_target_positions
+        if settings.max_length is not None:
+            most = min(settings.max_length + start, most)
+        return greedy(self._decoder, memory, prefix, processors, settings.eos_token_id, most)
+
+    def _generate_options(self, rows: int) -> dict[str, Any]:
+        decode = self._decode
+        sequential = decode.strategy is Strategy.sequential
+        options: dict[str, Any] = {
+            "num_beams": decode.num_beams,
+            "return_timestamps": decode.timestamps or sequential,
+            **self._given,
+        }
+        if decode.temperature_fallback:
+            options |= _FALLBACK | (_NO_SPEECH if sequential else {})
+        if self._random:
+            count = self._random_tokens(min(rows, self._extractor.nb_max_frames))
+            options |= {"min_new_tokens": count, "max_new_tokens": count, "force_unique_generate_call": not sequential}
+        return options
+
+    def _random_tokens(self, rows: int) -> int:
+        seconds: float = rows * self._extractor.hop_length / self.rate_hz
+        return max(1, round(seconds * RANDOM_TOKENS_PER_S))
+
+    def _spaced(self, prefix: Tensor) -> list[bool]:
+        """Whether the language of each window puts blanks between words, by the prefix's language token."""
+        known = getattr(self._generation, "lang_to_id", None) or {}
+        unspaced = {known[f"<|{code}|>"] for code in UNSPACED if f"<|{code}|>" in known}
+        return [unspaced.isdisjoint(tokens) for tokens in prefix.tolist()]
+
+    def _starts_s(
+        self, memory: Memory, prefix: Tensor, texts: Sequence[list[int]], rows: Sequence[int]
+    ) -> list[NDArray[np.float64] | None]:
+        """Start of each token and end of the last, in seconds from the start of the window."""
+        words = [[token for token in text if token < self._first_time_token] for text in texts]
+        longest = max(map(len, words))
+        padded = -(-longest // _TOKENS_STEP) * _TOKENS_STEP
+        ids = torch.full((len(words), padded), self._generation.eos_token_id, device=self._device)
+        for line, tokens in zip(ids, words, strict=True):
+            line[: len(tokens)] = torch.tensor(tokens, device=self._device)
+        ids = torch.cat([prefix, ids], dim=1)[:, : self._model.config.max_target_positions]
+        ids = ids[memory.windows]
+        starts: list[NDArray[np.float64] | None] = [None] * len(words)
+        for first in range(0, len(ids), _SLOTS_STEP):
+            slots = slice(first, min(first + _SLOTS_STEP, len(ids)))
+            queries = self._decoder.cross_queries(ids[slots], memory, slots)
+            for row, slot in enumerate(range(slots.start, slots.stop)):
+                window = memory.windows[slot]
+                # All tokens and frames, padding too, so that the shape is always the same.
+                scores = torch.stack(
+                    [
+                        queries[layer][row, head] @ memory.cross[layer][0][slot, head].T
+                        for layer, head in self._following_heads
+                    ]
+                )
+                starts[window] = self._token_starts_s(scores, prefix.shape[1], len(words[window]), rows[window])
+        return starts
+
+    def _token_starts_s(self, scores: Tensor, prefix: int, tokens: int, rows: int) -> NDArray[np.float64]:
+        """Start of each token and end of the last, from attention scores of shape ``(heads, tokens, frames)``."""
+        # A token is attended to by the query of the one before it, which predicts it; the last predicts the end.
+        spoken = scores[:, prefix - 1 : prefix + tokens, : max(1, rows // _ROWS_PER_FRAME)]
+        firsts = follow(torch.softmax(spoken, -1, dtype=torch.float32).cpu().numpy())
+        frame_s: float = _ROWS_PER_FRAME * self._extractor.hop_length / self.rate_hz
+        padded = np.pad(firsts, (0, tokens + 1 - len(firsts)), mode="edge")
+        return padded.astype(np.float64) * frame_s
+
+    def _join_aligned(self, emissions: Sequence[Said], windows: Sequence[Window]) -> Transcript:
+        pieces = [
+            self._pieces(said, number, window)
+            for number, (said, window) in enumerate(zip(emissions, windows, strict=True))
+        ]
+        joined = join_aligned(pieces, windows, self.rate_hz)
+        text = "".join(piece.text for piece in joined).strip()
+        words = [
+            Word(
+                piece.text.strip(),
+                piece.window,
+                piece.start_s if piece.timed else None,
+                piece.end_s if piece.timed else None,
+            )
+            for piece in joined
+        ]
+        return Transcript(text, placed(words, windows, self.rate_hz), tuple(windows))
+
+    def _pieces(self, said: Said, number: int, window: Window) -> list[Piece]:
+        tokens = [token for token in said.tokens if token < self._first_time_token]
+        spans = self._grouped(tokens, said.spaced)
+        texts = [self._text(tokens[first:stop]) for first, stop in spans]
+        begin_s = window.start / self.rate_hz
+        if said.starts_s is None:
+            return spread(texts, number, begin_s, window.stop / self.rate_hz)
+        at = begin_s + said.starts_s
+        return [
+            Piece(text, number, float(at[first]), float(at[stop]))
+            for text, (first, stop) in zip(texts, spans, strict=True)
+        ]
+
+    def _join_as_pipeline(self, emissions: Sequence[Said], windows: Sequence[Window]) -> Transcript:
+        if self._decode.timestamps:
+            timed = [
+                TimedTokens(
+                    said.tokens,
+                    (window.stop - window.start) / self.rate_hz,
+                    window.left / self.rate_hz,
+                    window.right / self.rate_hz,
+                )
+                for said, window in zip(emissions, windows, strict=True)
+            ]
+            time_step_s = self.max_window_s / self._model.config.max_source_positions
+            segments = TimestampJoiner(self._first_time_token, time_step_s, self.max_window_s).join(timed)
+        else:
+            segments = [join_parts([Part(number, said.tokens) for number, said in enumerate(emissions)])]
+        text = "".join(self._text([token for part in segment for token in part.tokens]) for segment in segments)
+        words = [
+            Word(word, part.window)
+            for segment in segments
+            for part in segment
+            for first, stop in self._grouped(part.tokens, emissions[part.window].spaced)
+            if (word := self._text(part.tokens[first:stop]).strip())
+        ]
+        return Transcript(text.strip(), tuple(words), tuple(windows))
+
+    def _grouped(self, tokens: Sequence[int], spaced: bool) -> list[tuple[int, int]]:
+        assert self._tokenizer is not None
+        return group(tokens, self._tokenizer.convert_ids_to_tokens(tokens), self._text, spaced)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        assert self._tokenizer is not None
+        text: str = self._tokenizer.decode(tokens)
+        return text
+
+    @property
+    def _first_time_token(self) -> int:
+        return int(self._generation.no_timestamps_token_id) + 1
+
+    def _checked_language(self, name: str) -> dict[str, str]:
+        decode = self._decode
+        given = {key: value for key in ("language", "task") if (value := getattr(decode, key)) is not None}
+        if given and not getattr(self._generation, "is_multilingual", False):
+            settings = " and ".join(f"decode.{key}={value}" for key, value in given.items())
+            cure = " ".join(f"decode.{key}=null" for key in given)
+            raise ConfigError(f"{name} knows one language only and cannot honour {settings}; use {cure}")
+        known = getattr(self._generation, "lang_to_id", None) or {}
+        if decode.language is not None and f"<|{decode.language}|>" not in known:
+            codes = ", ".join(sorted(token.strip("<|>") for token in known))
+            raise ConfigError(f"decode.language={decode.language} is unknown to {name}; use one of {codes}")
+        return given
+
+
+def _settings(model: Any, name: str) -> Any:
+    settings = model.generation_config
+    if not hasattr(settings, "no_timestamps_token_id"):
+        raise ModelError(
+            f"model.name={name}: its generation_config.json is missing, or so old that it does not tell"
+            " no_timestamps_token_id; take the file of the model that it was trained from"
+        )
+    return settings
+
+
+class _Suppression:
+    """Rules out tokens that Whisper never says, and those it does not begin with, as the library's processors do.
+
+    The library makes the list into a mask anew at each step, which takes as long as a layer.
+    """
+
+    def __init__(self, settings: Any, start: int, vocabulary: int, device: torch.device) -> None:
+        self._start = start
+        self._always = _mask(settings.suppress_tokens, vocabulary, device)
+        self._at_start = self._always | _mask(settings.begin_suppress_tokens, vocabulary, device)
+
+    def __call__(self, sequences: Tensor, scores: Tensor) -> Tensor:
+        mask = self._at_start if sequences.shape[1] == self._start else self._always
+        return scores.masked_fill_(mask, -torch.inf)
+
+
+def _mask(tokens: Sequence[int] | None, vocabulary: int, device: torch.device) -> Tensor:
+    mask = torch.zeros(vocabulary, dtype=torch.bool, device=device)
+    mask[list(tokens or ())] = True
+    return mask
