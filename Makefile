@@ -34,8 +34,11 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## Measure the harness itself: fixed cost of a run, cost of watching it
+bench: $(STAMP) ## Measure the harness itself, its memory, and its core against what else people run (15 minutes, idle)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.harness
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.speed
 
 clean: ## Remove .venv and what tools left behind; results and reports stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

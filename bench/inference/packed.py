@@ -11,7 +11,7 @@ Linear: TypeAlias = Callable[[Tensor], Tensor]
 """A linear map of the last dimension."""
 
 
-def packed(layer: torch.nn.Linear, rows: int, gelu: bool = False) -> Linear:
+def packed(layer: torch.nn.Linear, rows: int, gelu: bool = False, take: bool = False) -> Linear:
     """Make a linear layer that reads its weights as fast as it can.
 
     On a CPU with oneDNN the weights are laid out once in the order its kernels read them, which ``torch.nn.Linear``
@@ -23,12 +23,16 @@ def packed(layer: torch.nn.Linear, rows: int, gelu: bool = False) -> Linear:
         layer: The layer; later changes of its weights are not seen.
         rows: Rows it is laid out for; it takes any number.
         gelu: Apply the Gaussian error linear unit to the result, before it is rounded to the weights' type.
+        take: Take the weights from the layer once they are laid out anew, so that they are not held twice; the layer
+            itself is then of no more use.
     """
     weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
     if weight.device.type != "cpu" or not _can_pack(weight.dtype):
         plain: Linear = lambda states: functional.linear(states, weight, bias)  # noqa: E731
         return (lambda states: functional.gelu(plain(states))) if gelu else plain
     laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+    if take:
+        give_up(layer)
 
     activation: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
 
@@ -37,6 +41,11 @@ def packed(layer: torch.nn.Linear, rows: int, gelu: bool = False) -> Linear:
         return result
 
     return run
+
+
+def give_up(layer: torch.nn.Linear) -> None:
+    """Free the weights of a layer that somebody else has taken over."""
+    layer.weight = torch.nn.Parameter(layer.weight.new_empty(0), requires_grad=False)
 
 
 def _can_pack(dtype: torch.dtype) -> bool:

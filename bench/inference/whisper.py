@@ -73,7 +73,6 @@ class WhisperEngine:
     """
 
     align = 1
-    mixes_lengths = True  # every window is padded to the model's own length
 
     def __init__(self, config: Config, model_path: str) -> None:
         self._decode = config.decode
@@ -92,7 +91,7 @@ class WhisperEngine:
             )
         self._encode = self._encoder(compiled=config.model.compile)
         batch_size = config.decode.batch_size
-        self._decoder = Decoder(self._model, 1 if batch_size == AUTO else int(batch_size))
+        self._decoder = Decoder(self._model, 1 if batch_size == AUTO else int(batch_size), take=self._uses_own_loop)
         self._following_heads = heads_that_follow(
             getattr(self._generation, "alignment_heads", None),
             self._model.config.decoder_layers,
@@ -109,6 +108,14 @@ class WhisperEngine:
     def max_window_s(self) -> float:
         """Length of the model's input; the feature extractor would cut off the rest without a word."""
         return float(self._extractor.chunk_length)
+
+    @property
+    def mixes_lengths(self) -> bool:
+        """Whether windows of different lengths may share a batch: they are all padded to the model's own length.
+
+        In the long-form walk recordings are not, and there ``generate`` reads a short one otherwise beside a long one.
+        """
+        return self._decode.strategy is not Strategy.sequential
 
     def features(self, batch: Sequence[Samples]) -> dict[str, Tensor]:
         """Log-mel spectrograms and their attention mask, padded to the model's window, or to the longest recording."""
@@ -159,7 +166,7 @@ class WhisperEngine:
         module = self._model.get_encoder()
         if compiled:
             module.compile()
-        elif self._device.type == "cpu" and self._model.config._attn_implementation == "sdpa":
+        elif self._uses_own_loop and self._device.type == "cpu" and self._model.config._attn_implementation == "sdpa":
             return Encoder(self._model)
         return lambda features: module(features).last_hidden_state
 

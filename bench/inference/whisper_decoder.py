@@ -80,13 +80,14 @@ class Decoder:
     Args:
         model: A ``WhisperForConditionalGeneration`` in evaluation mode, on its device.
         batch_size: Windows it is going to decode at once.
+        take: Take the weights over, so that they are not held twice; the model's own decoder is then of no more use.
     """
 
-    def __init__(self, model: Any, batch_size: int) -> None:
+    def __init__(self, model: Any, batch_size: int, take: bool = False) -> None:
         self._decoder = model.get_decoder()
         first = self._decoder.layers[0].self_attn
         self._heads, self._head_size, self._scaling = first.num_heads, first.head_dim, first.scaling
-        self._layers = [_laid_out(layer, batch_size) for layer in self._decoder.layers]
+        self._layers = [_laid_out(layer, batch_size, take) for layer in self._decoder.layers]
         self._head = packed(model.proj_out, batch_size)
 
     def remember(self, encoded: Tensor, most_tokens: int) -> Memory:
@@ -224,12 +225,15 @@ def greedy(
     return texts
 
 
-def _laid_out(layer: Any, batch_size: int) -> _Layer:
+def _laid_out(layer: Any, batch_size: int, take: bool) -> _Layer:
+    def lay_out(part: torch.nn.Linear) -> Linear:
+        return packed(part, batch_size, take=take)
+
     own, cross = (
-        _Attention(*(packed(part, batch_size) for part in (each.q_proj, each.k_proj, each.v_proj, each.out_proj)))
+        _Attention(*(lay_out(part) for part in (each.q_proj, each.k_proj, each.v_proj, each.out_proj)))
         for each in (layer.self_attn, layer.encoder_attn)
     )
-    return _Layer(own, cross, packed(layer.fc1, batch_size), packed(layer.fc2, batch_size), layer)
+    return _Layer(own, cross, lay_out(layer.fc1), lay_out(layer.fc2), layer)
 
 
 def _merged(attention: _Attention, attended: Tensor) -> Tensor:

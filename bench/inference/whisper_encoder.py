@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.inference.packed import Linear, packed
+from bench.inference.packed import Linear, give_up, packed
 
 _QUERY_BLOCK = 500  # scores of so many queries over 1500 frames are 1.5 MB in half precision
 
@@ -30,7 +30,7 @@ class _Layer:
 
 
 class Encoder:
-    """The encoder of a Whisper model on a CPU.
+    """The encoder of a Whisper model on a CPU. It takes the weights over: the model's own is then of no more use.
 
     Args:
         model: A ``WhisperForConditionalGeneration`` in evaluation mode.
@@ -83,15 +83,16 @@ class Encoder:
 def _laid_out(layer: Any, frames: int) -> _Layer:
     attention = layer.self_attn
     together = torch.nn.Linear(attention.embed_dim, 3 * attention.embed_dim, device="meta")
-    together.weight = torch.nn.Parameter(
-        torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
-    )
+    parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+    together.weight = torch.nn.Parameter(torch.cat([part.weight for part in parts]))
+    for part in parts:
+        give_up(part)
     no_bias = torch.zeros_like(attention.q_proj.bias)
     together.bias = torch.nn.Parameter(torch.cat([attention.q_proj.bias, no_bias, attention.v_proj.bias]))
     return _Layer(
-        packed(together, frames),
-        packed(attention.out_proj, frames),
-        packed(layer.fc1, frames, gelu=True),
-        packed(layer.fc2, frames),
+        packed(together, frames, take=True),
+        packed(attention.out_proj, frames, take=True),
+        packed(layer.fc1, frames, gelu=True, take=True),
+        packed(layer.fc2, frames, take=True),
         layer,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import jiwer
 import numpy as np
+import pytest
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from whisper_normalizer.english import EnglishTextNormalizer
@@ -13,16 +14,22 @@ from whisper_normalizer.english import EnglishTextNormalizer
 import bench
 
 
-def test_wer_is_that_of_a_plain_loop(tiny_en: Path, speech_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("utterances", [15, pytest.param(50, marks=pytest.mark.slow)])
+def test_wer_is_that_of_a_plain_loop(utterances: int, tiny_en: Path, speech_dir: Path, tmp_path: Path) -> None:
     manifest = speech_dir / "librispeech_other" / "manifest.csv"
     runs = bench.run(
-        "study=plain", f"results.root={tmp_path}", "data=manifest", f"data.path={manifest}", "decode.merge=pipeline"
+        "study=plain",
+        f"results.root={tmp_path}",
+        "data=manifest",
+        f"data.path={manifest}",
+        f"data.limit={utterances}",
+        "decode.merge=pipeline",
     )
     (run,) = runs.to_dict("records")
     assert run["status"] == "ok"
 
-    rows = list(csv.DictReader(manifest.read_text(encoding="utf-8").splitlines()))
-    assert run["utterances"] == len(rows)
+    rows = list(csv.DictReader(manifest.read_text(encoding="utf-8").splitlines()))[:utterances]
+    assert run["utterances"] == len(rows) == utterances
     assert abs(100 * run["wer"] - 100 * _loop_wer(tiny_en, manifest.parent, rows)) <= 0.3
 
 

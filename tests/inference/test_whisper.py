@@ -134,7 +134,7 @@ def test_language_and_task_of_the_checkpoint(
     assert [said.tokens for said in ours] == _generated(tmp_path, welsh[:1])
 
 
-@pytest.mark.parametrize("dtype", [DType.bfloat16, DType.float16])
+@pytest.mark.parametrize("dtype", [DType.bfloat16, pytest.param(DType.float16, marks=pytest.mark.slow)])
 def test_half_precision_says_the_same_but_for_a_word(dtype: DType, tiny_en: Path, speech: Samples) -> None:
     pieces = [speech[: 20 * RATE_HZ], speech[20 * RATE_HZ : 45 * RATE_HZ]]
     engine = WhisperEngine(_config(dtype=dtype), str(tiny_en))
@@ -206,7 +206,7 @@ def _in_order(transcript: Transcript, length_s: float) -> None:
 
 
 def test_the_long_form_walk_is_that_of_generate(tiny_en: Path, speech: Samples) -> None:
-    """Beside a short recording, in one batch, as generate itself takes them."""
+    """Of a long and of a short recording, whatever the batch size."""
     recordings = [speech[: 70 * RATE_HZ], speech[100 * RATE_HZ : 104 * RATE_HZ]]
     config = _config(**_SEQUENTIAL)
     ours = transcribe(WhisperEngine(config, str(tiny_en)), recordings, config.decode, 2, PhaseClock())
