@@ -1,8 +1,8 @@
 """Our core against what else people run, on one recording, in one go: ``python -m benchmarks.speed``.
 
 Every contestant runs in a process of its own; rounds go round all of them, so that a drift of the machine favours none.
-Times are from the recording's samples to its text: without loading, without decoding the audio file, after a warm-up
-on its beginning. Medians, with minimum and maximum.
+Times are from the recording's samples to its text: without loading, without decoding the audio file, after one pass
+of warm-up. Medians, with minimum and maximum.
 """
 
 import argparse
@@ -27,7 +27,6 @@ _MODEL = "packaged/whisper-tiny.en"
 _CHUNK_S, _STRIDE_S = 30.0, 5.0
 _BATCHES = (8, 16)
 _ROUNDS = 3
-_WARM_UP_S = 45  # two windows
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _measure(everyone: list[Contestant]) -> dict[Contestant, list[Outcome]]:
 def _serve(one: Contestant) -> None:
     samples = samples_of(long_utterance())
     run = {"ours": _ours, "pipeline": _pipeline, "faster_whisper": _faster_whisper}[one.kind](one)
-    run(samples[: _WARM_UP_S * _RATE_HZ])
+    run(samples)
     started = time.perf_counter()
     text, phases = run(samples)
     seconds = time.perf_counter() - started
