@@ -78,7 +78,7 @@ def _print_fresh_interpreter() -> None:
     seconds = []
     for _ in range(_FRESH_INTERPRETERS):
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import bench.trial, bench.inference.seq2seq"], check=True)
+        subprocess.run([sys.executable, "-c", "import bench.trial, bench.inference.whisper"], check=True)
         seconds.append(time.perf_counter() - started)
     _print("the same imports in a fresh interpreter [s]", seconds)
 

@@ -24,7 +24,9 @@ from bench.records import Environment, Job, RunResult, Sample, Status
 # Importing transformers alone leaves two seconds a run for the model family's own modules.
 _PRELOAD = [
     "bench.trial",
+    "bench.inference.ctc",
     "bench.inference.seq2seq",
+    "bench.inference.whisper",
     "transformers.models.whisper.modeling_whisper",
     "transformers.models.whisper.generation_whisper",
 ]
