@@ -1,7 +1,6 @@
 """Whisper models on torch: multilingual and English ones, distilled ones, in windows or by their own long-form walk."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,15 @@ from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from bench.config import AUTO, Config, Merge, Strategy, Weights
 from bench.errors import ConfigError, ImpossiblePoint, ModelError
-from bench.inference.aligned import join_aligned
-from bench.inference.merge import Part, TimedTokens, TimestampJoiner, join_parts
-from bench.inference.pieces import UNSPACED, Piece, group, spread
+from bench.inference.pieces import UNSPACED
 from bench.inference.pretrained import RANDOM_TOKENS_PER_S, load_extractor, load_model, load_tokenizer
-from bench.inference.seams import placed
 from bench.inference.token_times import follow, heads_that_follow
 from bench.inference.watch import booked_as
 from bench.inference.whisper_decoder import Decoder, Memory, greedy
 from bench.inference.whisper_encoder import Encoder
+from bench.inference.whisper_text import Said, Writer
 from bench.measure.clock import PhaseClock
-from bench.records import Samples, Transcript, Window, Word
+from bench.records import Samples, Transcript, Window
 
 # Temperatures and thresholds of Whisper's own fallback (Radford et al. 2022, section 4.5). transformers computes the
 # compression ratio of token ids instead of text, for which its documentation gives 1.35 in place of 2.4.
@@ -37,22 +34,6 @@ _NO_SPEECH = {"no_speech_threshold": 0.6}
 _TOKENS_STEP = 32  # texts are padded to multiples of it, so that there are few shapes to build kernels for
 _SLOTS_STEP = 4  # windows whose times are read together: no more memory than decoding itself takes
 _ROWS_PER_FRAME = 2  # the encoder halves the rate of its input
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the model said in one window.
-
-    Attributes:
-        tokens: Token ids, without special ones; segment times among them where the model was asked for any.
-        starts_s: Start of each token that is no segment time, and the end of the last, in seconds from the start of
-            the window; null where nobody looked.
-        spaced: Whether its language puts blanks between words.
-    """
-
-    tokens: list[int]
-    starts_s: NDArray[np.float64] | None
-    spaced: bool
 
 
 class WhisperEngine:
@@ -80,9 +61,15 @@ class WhisperEngine:
         self._device = torch.device(config.device)
         self._model = load_model(AutoModelForSpeechSeq2Seq, config, model_path)
         self._extractor = load_extractor(config, model_path)
-        self._tokenizer = None if self._random else load_tokenizer(config, model_path)
-        self._special = frozenset(self._tokenizer.all_special_ids) if self._tokenizer else frozenset()
         self._generation = _settings(self._model, config.model.name)
+        self._special, self._writer = frozenset[int](), None
+        if not self._random:
+            tokenizer = load_tokenizer(config, model_path)
+            self._special = frozenset(tokenizer.all_special_ids)
+            time_step_s = self.max_window_s / self._model.config.max_source_positions
+            self._writer = Writer(
+                tokenizer, config.decode, self.rate_hz, self._first_time_token, time_step_s, self.max_window_s
+            )
         self._given = self._checked_language(config.model.name)
         if self._decode.strategy is Strategy.sequential and self._decode.chunk_length_s != self.max_window_s:
             raise ImpossiblePoint(
@@ -156,11 +143,7 @@ class WhisperEngine:
 
     def join(self, emissions: Sequence[Said], windows: Sequence[Window]) -> Transcript:
         """Join the windows; see :mod:`bench.inference.merge` and :mod:`bench.inference.aligned`."""
-        if self._random:
-            return Transcript("", (), tuple(windows))
-        if self._decode.merge is Merge.aligned:
-            return self._join_aligned(emissions, windows)
-        return self._join_as_pipeline(emissions, windows)
+        return Transcript("", (), tuple(windows)) if self._writer is None else self._writer.join(emissions, windows)
 
     def _encoder(self, compiled: bool) -> Callable[[Tensor], Tensor]:
         module = self._model.get_encoder()
@@ -285,71 +268,6 @@ class WhisperEngine:
         frame_s: float = _ROWS_PER_FRAME * self._extractor.hop_length / self.rate_hz
         padded = np.pad(firsts, (0, tokens + 1 - len(firsts)), mode="edge")
         return padded.astype(np.float64) * frame_s
-
-    def _join_aligned(self, emissions: Sequence[Said], windows: Sequence[Window]) -> Transcript:
-        pieces = [
-            self._pieces(said, number, window)
-            for number, (said, window) in enumerate(zip(emissions, windows, strict=True))
-        ]
-        joined = join_aligned(pieces, windows, self.rate_hz)
-        text = "".join(piece.text for piece in joined).strip()
-        words = [
-            Word(
-                piece.text.strip(),
-                piece.window,
-                piece.start_s if piece.timed else None,
-                piece.end_s if piece.timed else None,
-            )
-            for piece in joined
-        ]
-        return Transcript(text, placed(words, windows, self.rate_hz), tuple(windows))
-
-    def _pieces(self, said: Said, number: int, window: Window) -> list[Piece]:
-        tokens = [token for token in said.tokens if token < self._first_time_token]
-        spans = self._grouped(tokens, said.spaced)
-        texts = [self._text(tokens[first:stop]) for first, stop in spans]
-        begin_s = window.start / self.rate_hz
-        if said.starts_s is None:
-            return spread(texts, number, begin_s, window.stop / self.rate_hz)
-        at = begin_s + said.starts_s
-        return [
-            Piece(text, number, float(at[first]), float(at[stop]))
-            for text, (first, stop) in zip(texts, spans, strict=True)
-        ]
-
-    def _join_as_pipeline(self, emissions: Sequence[Said], windows: Sequence[Window]) -> Transcript:
-        if self._decode.timestamps:
-            timed = [
-                TimedTokens(
-                    said.tokens,
-                    (window.stop - window.start) / self.rate_hz,
-                    window.left / self.rate_hz,
-                    window.right / self.rate_hz,
-                )
-                for said, window in zip(emissions, windows, strict=True)
-            ]
-            time_step_s = self.max_window_s / self._model.config.max_source_positions
-            segments = TimestampJoiner(self._first_time_token, time_step_s, self.max_window_s).join(timed)
-        else:
-            segments = [join_parts([Part(number, said.tokens) for number, said in enumerate(emissions)])]
-        text = "".join(self._text([token for part in segment for token in part.tokens]) for segment in segments)
-        words = [
-            Word(word, part.window)
-            for segment in segments
-            for part in segment
-            for first, stop in self._grouped(part.tokens, emissions[part.window].spaced)
-            if (word := self._text(part.tokens[first:stop]).strip())
-        ]
-        return Transcript(text.strip(), tuple(words), tuple(windows))
-
-    def _grouped(self, tokens: Sequence[int], spaced: bool) -> list[tuple[int, int]]:
-        assert self._tokenizer is not None
-        return group(tokens, self._tokenizer.convert_ids_to_tokens(tokens), self._text, spaced)
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        assert self._tokenizer is not None
-        text: str = self._tokenizer.decode(tokens)
-        return text
 
     @property
     def _first_time_token(self) -> int:

@@ -19,7 +19,8 @@ from bench.config import Attention, Config, DecodeConfig, DType, Merge, ModelCon
 from bench.data.audio import decode_audio
 from bench.errors import BenchError, ConfigError, ImpossiblePoint, ModelError
 from bench.inference.transcribe import transcribe
-from bench.inference.whisper import Said, WhisperEngine
+from bench.inference.whisper import WhisperEngine
+from bench.inference.whisper_text import Said
 from bench.measure.clock import PhaseClock
 from bench.records import Samples, Transcript
 
