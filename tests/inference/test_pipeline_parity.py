@@ -64,6 +64,7 @@ def test_chunk_and_stride_grid(recognise: Any, speech_dir: Path, tmp_path: Path)
         assert ours.split() == theirs["text"].split(), f"chunk {chunk_s:g} s, stride {stride_s:g} s"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_timestamps(recognise: Any, speech_dir: Path, tmp_path: Path) -> None:
     hypotheses = _sweep(
