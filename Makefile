@@ -34,7 +34,7 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## Measure the harness itself, its memory, and its core against what else people run (15 minutes, idle)
+bench: $(STAMP) ## Measure the harness itself, its memory, and its core against what else people run; needs an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.harness
 	$(BIN)/python -m benchmarks.memory
