@@ -155,6 +155,15 @@ class DecodeConfig:
 
 
 @dataclass(frozen=True)
+class PriceConfig:
+    """What an hour of each kind of device costs, in any currency; null where that is not asked."""
+
+    cpu: float | None = None
+    cuda: float | None = None
+    mps: float | None = None
+
+
+@dataclass(frozen=True)
 class MeasureConfig:
     """How a run is measured.
 
@@ -162,13 +171,20 @@ class MeasureConfig:
         warmup: Passes over the first batch before measuring; their times are stored apart.
         repeats: Timed passes over all recordings within a run.
         replicates: Runs (processes) of each trial, interleaved with those of the other trials.
+        single_stream: Utterances that are, after the timed passes, also transcribed one at a time, for the latency of
+            each; the first ones, and 0 is none.
         sample_hz: Samples a second of CPU, RAM and GPU, taken from outside the run's process.
+        rerun_invalid: How often a run whose timing is not valid is run again.
+        price_per_hour: Prices of devices, for the cost of an hour of audio.
     """
 
     warmup: int = 1
     repeats: int = 1
     replicates: int = 1
+    single_stream: int = 0
     sample_hz: float = 10.0
+    rerun_invalid: int = 0
+    price_per_hour: PriceConfig = field(default_factory=PriceConfig)
 
 
 @dataclass(frozen=True)
@@ -245,6 +261,7 @@ def validate(config: Config) -> None:
     _validate_study_name(config.study)
     _validate_device(config.device)
     _validate_counts(config)
+    _validate_prices(config.measure.price_per_hour)
     _validate_data(config.data)
     _validate_windows(config)
     _validate_strategy(config.decode)
@@ -283,6 +300,8 @@ def _validate_counts(config: Config) -> None:
         ("measure.warmup", config.measure.warmup, 0, _MOST),
         ("measure.repeats", config.measure.repeats, 1, _MOST),
         ("measure.replicates", config.measure.replicates, 1, _MOST),
+        ("measure.single_stream", config.measure.single_stream, 0, _MOST),
+        ("measure.rerun_invalid", config.measure.rerun_invalid, 0, _MOST),
         ("executor.max_attempts", config.executor.max_attempts, 1, _MOST),
     ]
     for name, value, least, most in bounds:
@@ -300,6 +319,14 @@ def _validate_counts(config: Config) -> None:
             raise ConfigError(f"{name}={limit:g} must be a number of seconds above 0, or null for no limit")
     if config.decode.task not in (None, "transcribe", "translate"):
         raise ConfigError(f"decode.task={config.decode.task} is unknown; use transcribe, translate or null")
+
+
+def _validate_prices(prices: PriceConfig) -> None:
+    for device, price in flatten(prices):
+        if price is not None and not 0 <= price < math.inf:
+            raise ConfigError(
+                f"measure.price_per_hour.{device}={price:g} is no price; give a number from 0 up, or null"
+            )
 
 
 def _validate_data(data: DataConfig) -> None:

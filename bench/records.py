@@ -1,7 +1,7 @@
 """The typed rows that cross module borders. All are immutable; every field states its unit."""
 
 import statistics
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
@@ -10,6 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.config import Config
+from bench.readings import (
+    Certificate,
+    Counters,
+    EnergyUse,
+    Environment,
+    Footprint,
+    Lap,
+    MemoryUse,
+    PhaseMark,
+    PhaseTimes,
+    Runtime,
+    Sample,
+)
 
 Samples: TypeAlias = NDArray[np.float32]
 """Mono audio, shape ``(samples,)``, values in [-1, 1]."""
@@ -118,35 +131,6 @@ class Job:
 
 
 @dataclass(frozen=True)
-class PhaseTimes:
-    """Where the time of one pass over all recordings went, in seconds.
-
-    ``inference_s`` is the wall time of the whole pass; the phases are parts of it, and what they leave is the harness's
-    own bookkeeping within the pass.
-
-    Attributes:
-        segment_s: Cutting recordings into windows; with ``decode.strategy=vad`` that is listening for silences.
-        features_s: The model's inputs; where they are made while the model runs, what was waited for them.
-        encode_s: The encoder.
-        decode_s: The token loop, or picking each frame's class.
-        align_s: Finding out when each word was said.
-        merge_s: Joining windows, and token ids to text.
-    """
-
-    inference_s: float
-    segment_s: float
-    features_s: float
-    encode_s: float
-    decode_s: float
-    align_s: float
-    merge_s: float
-
-
-PHASES = tuple(field.name for field in fields(PhaseTimes) if field.name != "inference_s")
-"""Names of the phases within ``inference_s``, in their order."""
-
-
-@dataclass(frozen=True)
 class WordCounts:
     """Addable counts of a word alignment: substitutions, deletions, insertions and hits."""
 
@@ -207,6 +191,7 @@ class UtteranceResult:
         hypothesis: Null where ``error`` says why, or where the model's weights are random and its text means nothing;
             so are ``counts`` and ``degeneracy``.
         words: The hypothesis's words, and where each comes from.
+        latency_s: Seconds from its samples to its text with nothing else going on (``measure.single_stream``).
     """
 
     utterance: Utterance
@@ -217,30 +202,7 @@ class UtteranceResult:
     error: str | None = None
     words: tuple[Word, ...] = ()
     degeneracy: Degeneracy | None = None
-
-
-@dataclass(frozen=True)
-class MemoryUse:
-    """Memory of the run's process in MiB; GPU values are null without a GPU.
-
-    Attributes:
-        rss_at_start_mib: Resident set before the model was loaded: pages shared with the process server.
-        load_peak_rss_mib: Kernel's peak (VmHWM) up to the end of loading.
-        rss_after_load_mib: Resident set once the model was loaded.
-        peak_rss_mib: Kernel's peak from then on: audio, warm-up and inference.
-        peak_rss_source: ``vmhwm`` where that is so; ``vmhwm_since_start`` where the peak could not be reset, and the
-            one of loading may stand for it.
-        peak_gpu_allocated_mib: Peak of torch's live tensors after loading.
-        peak_gpu_reserved_mib: Peak of what torch's allocator held from the device after loading.
-    """
-
-    rss_at_start_mib: float | None = None
-    load_peak_rss_mib: float | None = None
-    rss_after_load_mib: float | None = None
-    peak_rss_mib: float | None = None
-    peak_rss_source: str | None = None
-    peak_gpu_allocated_mib: float | None = None
-    peak_gpu_reserved_mib: float | None = None
+    latency_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -248,13 +210,17 @@ class TrialOutcome:
     """What the run's own process reports at its end.
 
     Attributes:
-        load_s: Seconds from the start of loading to a model ready on its device.
+        load_s: Seconds from the start of loading to a model ready on its device; its files were in memory already.
         audio_decode_s: Seconds to decode and resample all recordings.
-        warmup_s: Seconds of each warm-up pass.
+        warmup_s: Seconds of each warm-up pass; the first is the cold call.
         passes: One entry a timed repeat.
         cpu_s: CPU seconds the process used in each timed repeat, all threads together.
         batch_size: Windows that were decoded together, at most.
         audio_files_decoded: Recordings that this run decoded; the others' samples were in the cache.
+        files_s: Seconds to read the model's files once, so that loading meets them in memory.
+        single_stream_s: Seconds that transcribing utterances one at a time took, all of them.
+        laps: The batches of all timed passes.
+        counters: What happened on the machine during the timed passes.
     """
 
     load_s: float
@@ -266,7 +232,12 @@ class TrialOutcome:
     utterances: tuple[UtteranceResult, ...]
     batch_size: int = 1
     audio_files_decoded: int = 0
-    torch_threads: int | None = None
+    files_s: float = 0.0
+    single_stream_s: float = 0.0
+    laps: tuple[Lap, ...] = ()
+    counters: Counters | None = None
+    footprint: Footprint = field(default_factory=Footprint)
+    runtime: Runtime = field(default_factory=Runtime)
 
     @property
     def audio_s(self) -> float:
@@ -290,70 +261,17 @@ class TrialOutcome:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One look at the run's process from outside.
-
-    Attributes:
-        t_s: Seconds since the process was asked for.
-        phase: What the process was doing.
-        cpu_pct: CPU use since the sample before; 100 is one core.
-        rss_mib: Resident set.
-        gpu_util_pct: Share of time in which the GPU executed anything, all processes.
-        gpu_memory_mib: Memory in use on the device, all processes.
-        gpu_process_mib: Memory the driver ascribes to this process.
-        gpu_power_w: Power draw of the board.
-    """
-
-    t_s: float
-    phase: str
-    cpu_pct: float | None
-    rss_mib: float | None
-    gpu_util_pct: float | None = None
-    gpu_memory_mib: float | None = None
-    gpu_process_mib: float | None = None
-    gpu_power_w: float | None = None
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Where a run took place. What is null could not be found out.
-
-    Attributes:
-        cpu_model: Name of the processor.
-        cpu_cores: Logical processors of the machine.
-        cpu_usable: Logical processors this process may use.
-        ram_mib: Memory of the machine.
-        gpu: Name of the GPU, if the run used one.
-        gpu_driver: Version of its driver.
-        os: System and release.
-        python: Version of the interpreter.
-        torch_threads: Threads torch used within an operation.
-        harness: Version of asr-sweep.
-        commit: Commit of the harness where it runs from a checkout, with ``-dirty`` if files were changed.
-    """
-
-    cpu_model: str | None
-    cpu_cores: int | None
-    cpu_usable: int | None
-    ram_mib: float | None
-    gpu: str | None
-    gpu_driver: str | None
-    os: str | None
-    python: str | None
-    torch: str | None
-    transformers: str | None
-    harness: str | None
-    commit: str | None
-    torch_threads: int | None = None
-
-
-@dataclass(frozen=True)
 class RunResult:
     """One finished run, whatever its end; ``outcome`` is null unless the process reached it.
 
     Attributes:
         wall_s: Seconds from asking for the process until it was gone.
         started_at: UTC time in ISO 8601.
+        marks: The beginnings of its phases.
+        energy: Energy of the timed passes.
+        gpu_memory_before_mib: Memory in use on the GPU just before the run, all processes.
+        cgroup_peak_mib: Peak memory of the container meanwhile, page cache too; null where it had been higher before.
+        certificate: How far its timing can be trusted; null where nothing was timed.
     """
 
     job: Job
@@ -366,3 +284,8 @@ class RunResult:
     timeline: tuple[Sample, ...]
     environment: Environment
     traceback: str | None = None
+    marks: tuple[PhaseMark, ...] = ()
+    energy: EnergyUse = field(default_factory=EnergyUse)
+    gpu_memory_before_mib: float | None = None
+    cgroup_peak_mib: float | None = None
+    certificate: Certificate | None = None

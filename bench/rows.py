@@ -4,13 +4,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from bench.config import AUTO, flatten
-from bench.records import PHASES, RunResult, TrialOutcome, UtteranceResult, WordCounts
-from bench.schema import SCHEMA_VERSION
+import numpy as np
+
+from bench.config import AUTO, Config, flatten
+from bench.readings import PHASES, Certificate, Sample
+from bench.records import RunResult, TrialOutcome, UtteranceResult, WordCounts
+from bench.schema import PERCENTILES, SCHEMA_VERSION
 
 Row = dict[str, Any]
 
-_OUTSIDE_PEAK = ("start", "load", "score")
+_OUTSIDE_PEAK = ("start", "files", "load", "score")
 
 
 def run_row(result: RunResult) -> Row:
@@ -30,15 +33,20 @@ def run_row(result: RunResult) -> Row:
         "data.fingerprint": job.data_fingerprint,
         "utterances": len(job.utterances),
         "wall_s": result.wall_s,
+        "marks": [dataclasses.asdict(mark) for mark in result.marks],
+        "cgroup_peak_mib": result.cgroup_peak_mib,
+        "peak_descendants_rss_mib": _highest(result.timeline, "descendants_rss_mib"),
     }
     if result.outcome is not None:
         row |= _outcome_columns(result.outcome, result.wall_s)
-        environment = dataclasses.replace(environment, torch_threads=result.outcome.torch_threads)
+        row |= _energy_columns(result, result.outcome) | _price_columns(job.config, result.outcome)
+        environment = dataclasses.replace(environment, **dataclasses.asdict(result.outcome.runtime))
+    if result.certificate is not None:
+        row |= _certificate_columns(result.certificate)
     if row.get("peak_rss_mib") is None:
         row |= _sampled_peak(result)
-    row["peak_gpu_process_mib"] = max(
-        (sample.gpu_process_mib for sample in result.timeline if sample.gpu_process_mib is not None), default=None
-    )
+    row |= _gpu_columns(result)
+    row["activations_mib"] = _rest_of_peak(row, on_gpu=job.config.device != "cpu")
     return _storable(row | {f"env.{name}": value for name, value in flatten(environment)})
 
 
@@ -59,6 +67,7 @@ def utterance_rows(result: RunResult) -> list[Row]:
                 "hypothesis": item.hypothesis,
                 **({} if item.counts is None else _count_columns(item.counts) | {"wer": item.counts.wer}),
                 **({} if item.degeneracy is None else dataclasses.asdict(item.degeneracy)),
+                "latency_s": item.latency_s,
                 "words": None
                 if item.hypothesis is None
                 else [_storable(dataclasses.asdict(word)) for word in item.words],
@@ -93,15 +102,21 @@ def _outcome_columns(outcome: TrialOutcome, wall_s: float) -> Row:
     # The phases of one pass add up; medians taken phase by phase would not.
     typical = sorted(outcome.passes, key=lambda one: one.inference_s)[(len(outcome.passes) - 1) // 2]
     counts = outcome.counts
-    accounted_s = outcome.load_s + outcome.audio_decode_s + sum(outcome.warmup_s) + sum(inference_s)
+    accounted_s = outcome.files_s + outcome.load_s + outcome.audio_decode_s + sum(outcome.warmup_s)
+    accounted_s += sum(inference_s) + outcome.single_stream_s
     return {
         "utterances_failed": sum(item.error is not None for item in outcome.utterances),
         "audio_s": outcome.audio_s,
         "audio_files_decoded": outcome.audio_files_decoded,
         "batch_size": outcome.batch_size,
+        "files_s": outcome.files_s,
         "load_s": outcome.load_s,
         "audio_decode_s": outcome.audio_decode_s,
         "warmup_s": list(outcome.warmup_s),
+        "cold_s": outcome.warmup_s[0] if outcome.warmup_s else None,
+        "single_stream_s": outcome.single_stream_s,
+        "laps": [dataclasses.asdict(lap) for lap in outcome.laps],
+        **_latency_columns(outcome),
         "inference_s": inference_s,
         **{name: getattr(typical, name) for name in PHASES},
         "overhead_s": wall_s - accounted_s,
@@ -113,7 +128,91 @@ def _outcome_columns(outcome: TrialOutcome, wall_s: float) -> Row:
         **(_count_columns(counts) if any(item.counts is not None for item in outcome.utterances) else {}),
         **_degenerate_columns(outcome.utterances),
         **dataclasses.asdict(outcome.memory),
+        **dataclasses.asdict(outcome.footprint),
+        **({} if outcome.counters is None else _prefixed("during", dataclasses.asdict(outcome.counters))),
     }
+
+
+def _latency_columns(outcome: TrialOutcome) -> Row:
+    """Percentiles of what a window waits for its batch, and of utterances served one at a time."""
+    windows = [lap.seconds for lap in outcome.laps for _ in range(lap.windows)]
+    utterances = [item.latency_s for item in outcome.utterances if item.latency_s is not None]
+    return {
+        f"{what}_latency_{rank}_s": float(np.percentile(seconds, share))
+        for what, seconds in (("window", windows), ("utterance", utterances))
+        if seconds
+        for rank, share in PERCENTILES.items()
+    }
+
+
+def _energy_columns(result: RunResult, outcome: TrialOutcome) -> Row:
+    """Energy of the timed passes; the sum holds the parts that ``energy_scope`` names."""
+    energy = result.energy
+    parts = {name: joules for name, joules in (("cpu", energy.cpu_j), ("gpu", energy.gpu_j)) if joules is not None}
+    total = sum(parts.values()) if parts else None
+    hours = outcome.audio_s * len(outcome.passes) / 3600
+    return {
+        "energy_j": total,
+        "energy_cpu_j": energy.cpu_j,
+        "energy_gpu_j": energy.gpu_j,
+        "energy_scope": "+".join(parts) or None,
+        "energy_missing": energy.missing,
+        "energy_j_per_audio_h": None if total is None else total / hours,
+    }
+
+
+def _price_columns(config: Config, outcome: TrialOutcome) -> Row:
+    """What transcribing an hour of audio costs: the device's price an hour, for the hours it takes."""
+    price = getattr(config.measure.price_per_hour, config.device.partition(":")[0])
+    return {"cost_per_audio_h": None if price is None else price / outcome.rtfx}
+
+
+def _certificate_columns(certificate: Certificate) -> Row:
+    return {
+        "valid": certificate.valid,
+        "doubts": [{"doubt": one.doubt.value, "detail": one.detail} for one in certificate.findings],
+        "unchecked": [doubt.value for doubt in certificate.unchecked],
+    }
+
+
+def _gpu_columns(result: RunResult) -> Row:
+    """Memory of the GPU as its driver sees it, and what of it torch's allocator does not explain.
+
+    Containers often hide which process uses what. The device's use beyond that before the run then stands for the
+    process's, and says so: it holds whatever others took meanwhile.
+    """
+    process, device = (_highest(result.timeline, name) for name in ("gpu_process_mib", "gpu_memory_mib"))
+    before = result.gpu_memory_before_mib
+    difference = None if device is None or before is None else max(0.0, device - before)
+    used = difference if process is None else process
+    reserved = None if result.outcome is None else result.outcome.memory.peak_gpu_reserved_mib
+    source = "device_difference" if process is None else "process"
+    return {
+        "gpu_memory_before_mib": before,
+        "peak_gpu_device_mib": difference,
+        "peak_gpu_process_mib": process,
+        "gpu_memory_source": None if used is None else source,
+        "gpu_unexplained_mib": None if used is None or reserved is None else used - reserved,
+    }
+
+
+def _rest_of_peak(row: Row, on_gpu: bool) -> float | None:
+    """What weights, features and cache leave of the peak on the run's device: activations and workspace, mostly."""
+    peak, base = (
+        (row.get("peak_gpu_allocated_mib"), 0.0) if on_gpu else (row["peak_rss_mib"], row.get("rss_at_start_mib"))
+    )
+    known = [row.get(name) for name in ("weights_mib", "features_mib", "cache_mib")]
+    if peak is None or base is None or None in known:
+        return None
+    return float(peak - base - sum(part for part in known if part is not None))
+
+
+def _highest(timeline: Sequence[Sample], name: str) -> float | None:
+    return max((value for sample in timeline if (value := getattr(sample, name)) is not None), default=None)
+
+
+def _prefixed(prefix: str, row: Row) -> Row:
+    return {f"{prefix}.{name}": value for name, value in row.items()}
 
 
 def _degenerate_columns(utterances: Sequence[UtteranceResult]) -> Row:

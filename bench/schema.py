@@ -2,6 +2,7 @@
 
 Schema versions:
     1: first.
+    2: certificate, latencies, marks, energy, counters, footprint, the memory's kinds, more of the environment.
 """
 
 import dataclasses
@@ -13,9 +14,10 @@ from enum import StrEnum
 import pyarrow as pa
 
 from bench.config import Config
-from bench.records import PHASES, Degeneracy, Environment
+from bench.readings import PHASES, Counters, Environment, Footprint, MemoryUse, Sample
+from bench.records import Degeneracy
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Where results lie is no property of a run, and the study has a column of its own.
 _NOT_COLUMNS = {"study", "results.root", "results.reports"}
@@ -53,6 +55,13 @@ _KEYS = [
     ("status", pa.string()),
 ]
 
+_FINDING = pa.struct([("doubt", pa.string()), ("detail", pa.string())])
+_LAP = pa.struct([("windows", pa.int32()), ("seconds", pa.float64())])
+_MARK = pa.struct([("phase", pa.string()), ("t_s", pa.float64())])
+
+PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
+"""Percentiles of latencies that are stored."""
+
 _RUN_COLUMNS = [
     *_KEYS,
     ("status_reason", pa.string()),
@@ -67,16 +76,32 @@ _RUN_COLUMNS = [
     ("audio_s", pa.float64()),
     ("audio_files_decoded", pa.int64()),
     ("batch_size", pa.int64()),
+    ("valid", pa.bool_()),
+    ("doubts", pa.list_(_FINDING)),
+    ("unchecked", pa.list_(pa.string())),
+    ("files_s", pa.float64()),
     ("load_s", pa.float64()),
     ("audio_decode_s", pa.float64()),
     ("warmup_s", pa.list_(pa.float64())),
+    ("cold_s", pa.float64()),
     ("inference_s", pa.list_(pa.float64())),
     *((name, pa.float64()) for name in PHASES),
+    ("single_stream_s", pa.float64()),
     ("overhead_s", pa.float64()),
     ("wall_s", pa.float64()),
     ("rtf", pa.float64()),
     ("rtfx", pa.float64()),
+    *((f"{what}_latency_{rank}_s", pa.float64()) for what in ("window", "utterance") for rank in PERCENTILES),
+    ("laps", pa.list_(_LAP)),
+    ("marks", pa.list_(_MARK)),
     ("cpu_pct", pa.float64()),
+    ("energy_j", pa.float64()),
+    ("energy_cpu_j", pa.float64()),
+    ("energy_gpu_j", pa.float64()),
+    ("energy_scope", pa.string()),
+    ("energy_missing", pa.string()),
+    ("energy_j_per_audio_h", pa.float64()),
+    ("cost_per_audio_h", pa.float64()),
     ("wer", pa.float64()),
     ("substitutions", pa.int64()),
     ("deletions", pa.int64()),
@@ -87,14 +112,17 @@ _RUN_COLUMNS = [
     ("utterances_text_in_silence", pa.int64()),
     ("utterances_wrong_language", pa.int64()),
     ("compression_ratio", pa.float64()),
-    ("rss_at_start_mib", pa.float64()),
-    ("load_peak_rss_mib", pa.float64()),
-    ("rss_after_load_mib", pa.float64()),
-    ("peak_rss_mib", pa.float64()),
-    ("peak_rss_source", pa.string()),
-    ("peak_gpu_allocated_mib", pa.float64()),
-    ("peak_gpu_reserved_mib", pa.float64()),
+    *_leaf_columns(MemoryUse),
+    *_leaf_columns(Footprint),
+    ("activations_mib", pa.float64()),
+    ("peak_descendants_rss_mib", pa.float64()),
+    ("cgroup_peak_mib", pa.float64()),
+    ("gpu_memory_before_mib", pa.float64()),
+    ("peak_gpu_device_mib", pa.float64()),
     ("peak_gpu_process_mib", pa.float64()),
+    ("gpu_memory_source", pa.string()),
+    ("gpu_unexplained_mib", pa.float64()),
+    *_leaf_columns(Counters, "during."),
 ]
 
 _WORD = pa.struct(
@@ -124,21 +152,12 @@ _UTTERANCE_COLUMNS = [
     ("reference_words", pa.int64()),
     ("wer", pa.float64()),
     *_leaf_columns(Degeneracy),
+    ("latency_s", pa.float64()),
     ("words", pa.list_(_WORD)),
     ("error", pa.string()),
 ]
 
-_TIMELINE_COLUMNS = [
-    *_KEYS,
-    ("t_s", pa.float64()),
-    ("phase", pa.string()),
-    ("cpu_pct", pa.float64()),
-    ("rss_mib", pa.float64()),
-    ("gpu_util_pct", pa.float64()),
-    ("gpu_memory_mib", pa.float64()),
-    ("gpu_process_mib", pa.float64()),
-    ("gpu_power_w", pa.float64()),
-]
+_TIMELINE_COLUMNS = [*_KEYS, *_leaf_columns(Sample)]
 
 
 _SETTING_COLUMNS = [column for column in _leaf_columns(Config) if column[0] not in _NOT_COLUMNS]

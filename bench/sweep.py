@@ -18,7 +18,8 @@ from bench.data.dataset import DataSet, load_dataset
 from bench.errors import StoreError
 from bench.execute.local import LocalExecutor
 from bench.measure.environment import describe
-from bench.records import Environment, Job, RunResult, Status
+from bench.readings import Environment
+from bench.records import Job, RunResult, Status
 from bench.schema import SCHEMA_VERSION
 from bench.search.compose import Composed
 

@@ -4,6 +4,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,20 +16,12 @@ from bench.errors import AudioError
 from bench.inference.batch_size import largest
 from bench.inference.engine import Engine
 from bench.inference.models import load_engine
-from bench.inference.transcribe import Plans, decode_once, plan, transcribe
+from bench.inference.passes import Work
+from bench.inference.transcribe import Plans, decode_once, plan
 from bench.measure import device, memory
 from bench.measure.clock import PhaseClock
-from bench.records import (
-    PHASES,
-    Job,
-    MemoryUse,
-    PhaseTimes,
-    Samples,
-    Transcript,
-    TrialOutcome,
-    Utterance,
-    UtteranceResult,
-)
+from bench.readings import MemoryUse
+from bench.records import Job, Samples, Transcript, TrialOutcome, Utterance, UtteranceResult
 from bench.score.degenerate import judge
 from bench.score.normalize import normalizer
 from bench.score.wer import count_words
@@ -43,38 +37,97 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
 
     Args:
         job: What to run.
-        mark: Called at the start of each phase: load, audio, warm-up, inference, score.
+        mark: Called at the start of each phase: files, load, audio, batch size, warm-up, inference, single stream,
+            score.
 
     Raises:
         BenchError: The run cannot be done as asked; the message says why.
     """
     config = job.config
     device.require(config.device)
+    synchronize = device.synchronizer(config.device)
     memory.bound_heap()
     _seed(config)
-    synchronize = device.synchronizer(config.device)
     rss_at_start_mib = memory.resident_mib()
 
+    mark("files")
+    started = time.perf_counter()
+    if job.model_path:
+        # A disk is no property of a model: what loading reads is in memory by then.
+        memory.read_through(Path(job.model_path))
+    files_s = time.perf_counter() - started
+
     mark("load")
-    clock = PhaseClock(synchronize)
-    started = time.perf_counter()  # not the device's clock: making its context is part of loading
+    started = time.perf_counter()
     engine = load_engine(config, job.model_path)
-    load_s = clock.now() - started
-    load_peak_rss_mib = memory.peak_resident_mib()
-    rss_after_load_mib = memory.resident_mib()
+    synchronize()
+    load_s = time.perf_counter() - started
+    load_peak_rss_mib, rss_after_load_mib = memory.peak_resident_mib(), memory.resident_mib()
     # From here on the peak is that of audio and inference: a high peak while loading must not hide it.
     peak_rss_source = "vmhwm" if memory.reset_peak() else "vmhwm_since_start"
     device.reset_gpu_peaks(config.device)
 
     mark("audio")
-    started = clock.now()
+    started = time.perf_counter()
     loaded = load_recordings(job.utterances, engine.rate_hz)
-    audio = loaded.recordings
-    audio_decode_s = clock.now() - started
+    audio_decode_s = time.perf_counter() - started
+    work = _prepare(engine, loaded.recordings, config, synchronize, mark)
+
+    mark("warm-up")
+    warmup_s = tuple(work.warm_up() for _ in range(config.measure.warmup))
+
+    mark("inference")
+    timed = work.timed(config.measure.repeats)
+    gpu_allocated_mib, gpu_reserved_mib = device.gpu_peaks_mib(config.device)
+    peak_rss_mib = memory.peak_resident_mib()
+    # Every peak has been read: what follows belongs to none.
+    use = MemoryUse(
+        rss_at_start_mib=rss_at_start_mib,
+        load_peak_rss_mib=load_peak_rss_mib,
+        rss_after_load_mib=rss_after_load_mib,
+        peak_rss_mib=peak_rss_mib,
+        peak_rss_source=None if peak_rss_mib is None else peak_rss_source,
+        peak_gpu_allocated_mib=gpu_allocated_mib,
+        peak_gpu_reserved_mib=gpu_reserved_mib,
+        **memory.kinds(),
+    )
+
+    mark("single stream")
+    started = time.perf_counter()
+    latency_s = work.one_at_a_time(config.measure.single_stream)
+    single_stream_s = time.perf_counter() - started
+
+    mark("score")
+    return TrialOutcome(
+        load_s=load_s,
+        audio_decode_s=audio_decode_s,
+        warmup_s=warmup_s,
+        passes=timed.passes,
+        cpu_s=timed.cpu_s,
+        memory=use,
+        utterances=_score(job.utterances, loaded.recordings, timed.transcripts, latency_s, engine.rate_hz, config),
+        batch_size=work.batch_size,
+        audio_files_decoded=loaded.decoded,
+        files_s=files_s,
+        single_stream_s=single_stream_s,
+        laps=timed.laps,
+        counters=timed.counters,
+        footprint=engine.footprint,
+        runtime=device.runtime(),
+    )
+
+
+def _prepare(
+    engine: Engine,
+    audio: Sequence[Samples | AudioError],
+    config: Config,
+    synchronize: Callable[[], None],
+    mark: Mark,
+) -> Work:
+    """Cut what could be decoded into windows, and settle how many go together."""
     recordings = [samples for samples in audio if not isinstance(samples, AudioError)]
     if not recordings:
         raise AudioError(f"none of the {len(audio)} utterances can be used; the first: {audio[0]}")
-
     plans = plan(engine, recordings, config.decode)
     batch_size = config.decode.batch_size
     if isinstance(batch_size, str):
@@ -83,37 +136,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
         # What was tried and did not fit is no part of what inference needs.
         memory.reset_peak()
         device.reset_gpu_peaks(config.device)
-
-    mark("warm-up")
-    warmup_s = [_warm_up(engine, recordings, plans, batch_size, synchronize) for _ in range(config.measure.warmup)]
-
-    mark("inference")
-    transcripts, passes, cpu_s = _measure(engine, recordings, batch_size, config, synchronize)
-    gpu_allocated_mib, gpu_reserved_mib = device.gpu_peaks_mib(config.device)
-    peak_rss_mib = memory.peak_resident_mib()
-
-    # Every peak has been read: what scoring loads belongs to none.
-    mark("score")
-    return TrialOutcome(
-        load_s=load_s,
-        audio_decode_s=audio_decode_s,
-        warmup_s=tuple(warmup_s),
-        passes=passes,
-        cpu_s=cpu_s,
-        memory=MemoryUse(
-            rss_at_start_mib=rss_at_start_mib,
-            load_peak_rss_mib=load_peak_rss_mib,
-            rss_after_load_mib=rss_after_load_mib,
-            peak_rss_mib=peak_rss_mib,
-            peak_rss_source=None if peak_rss_mib is None else peak_rss_source,
-            peak_gpu_allocated_mib=gpu_allocated_mib,
-            peak_gpu_reserved_mib=gpu_reserved_mib,
-        ),
-        utterances=_score(job.utterances, audio, transcripts, engine.rate_hz, config),
-        batch_size=batch_size,
-        audio_files_decoded=loaded.decoded,
-        torch_threads=torch.get_num_threads(),
-    )
+    return Work(engine, recordings, plans, config.decode, batch_size, synchronize, prefetch=config.device != "cpu")
 
 
 def _seed(config: Config) -> None:
@@ -125,8 +148,6 @@ def _seed(config: Config) -> None:
 
 
 def _largest_batch(engine: Engine, recordings: Sequence[Samples], plans: Plans, config: Config) -> int:
-    on_cpu = config.device == "cpu"
-
     def attempt(size: int) -> None:
         try:
             decode_once(engine, recordings, plans, size, PhaseClock())
@@ -137,60 +158,36 @@ def _largest_batch(engine: Engine, recordings: Sequence[Samples], plans: Plans, 
     return largest(
         attempt,
         most=max(1, sum(map(len, plans))),
-        free_mib=memory.available_mib if on_cpu else lambda: math.inf,
+        free_mib=memory.available_mib if config.device == "cpu" else lambda: math.inf,
         used_mib=lambda: memory.peak_resident_mib() or 0.0,
     )
-
-
-def _warm_up(
-    engine: Engine, recordings: Sequence[Samples], plans: Plans, batch_size: int, synchronize: Callable[[], None]
-) -> float:
-    clock = PhaseClock(synchronize)
-    started = clock.now()
-    decode_once(engine, recordings, plans, batch_size, clock)
-    return clock.now() - started
-
-
-def _measure(
-    engine: Engine, recordings: Sequence[Samples], batch_size: int, config: Config, synchronize: Callable[[], None]
-) -> tuple[list[Transcript], tuple[PhaseTimes, ...], tuple[float, ...]]:
-    """Time ``measure.repeats`` passes over all recordings; the transcripts are those of the first."""
-    first: list[Transcript] = []
-    passes, cpu_s = [], []
-    for _ in range(config.measure.repeats):
-        clock = PhaseClock(synchronize)
-        cpu_started, started = time.process_time(), clock.now()
-        transcripts = transcribe(engine, recordings, config.decode, batch_size, clock, prefetch=config.device != "cpu")
-        inference_s = clock.now() - started
-        cpu_s.append(time.process_time() - cpu_started)
-        phases = {name: clock.seconds(name.removesuffix("_s")) for name in PHASES}
-        passes.append(PhaseTimes(inference_s, **phases))
-        first = first or transcripts
-    return first, tuple(passes), tuple(cpu_s)
 
 
 def _score(
     utterances: Sequence[Utterance],
     audio: Sequence[Samples | AudioError],
     transcripts: Sequence[Transcript],
+    latency_s: Sequence[float],
     rate_hz: int,
     config: Config,
 ) -> tuple[UtteranceResult, ...]:
     """Pair every utterance with its transcript, or with the reason why it has none.
 
+    The first usable utterances have a latency each, as many as were transcribed by themselves.
+
     Random weights say nothing that could be compared: such utterances keep their length and windows, and no text.
     """
     normalize = normalizer(config.score.normalizer)
-    remaining = iter(transcripts)
+    remaining = iter(zip_longest(transcripts, latency_s))
     results = []
     for utterance, samples in zip(utterances, audio, strict=True):
         if isinstance(samples, AudioError):
             results.append(UtteranceResult(utterance, None, None, None, None, error=str(samples)))
             continue
-        transcript = next(remaining)
+        transcript, latency = next(remaining)
         audio_s, windows = len(samples) / rate_hz, len(transcript.windows)
         if config.model.weights is Weights.random:
-            results.append(UtteranceResult(utterance, audio_s, windows, None, None))
+            results.append(UtteranceResult(utterance, audio_s, windows, None, None, latency_s=latency))
             continue
         results.append(
             UtteranceResult(
@@ -201,6 +198,7 @@ def _score(
                 count_words(normalize(utterance.text), normalize(transcript.text)),
                 words=transcript.words,
                 degeneracy=judge(utterance.text, transcript, samples, normalize),
+                latency_s=latency,
             )
         )
     return tuple(results)

@@ -116,7 +116,7 @@ def _ours(one: Contestant) -> Callable[[Samples], tuple[str, dict[str, float]]]:
     from bench.inference.models import load_engine
     from bench.inference.transcribe import transcribe
     from bench.measure.clock import PhaseClock
-    from bench.records import PHASES
+    from bench.readings import PHASES
 
     # The pipeline's merge, for the same text; silences leave nothing to merge.
     decode = DecodeConfig(

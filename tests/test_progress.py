@@ -8,18 +8,8 @@ from rich.console import Console
 
 from bench.config import Config, DecodeConfig, Merge, ModelConfig, Strategy
 from bench.progress import Progress
-from bench.records import (
-    Environment,
-    Job,
-    MemoryUse,
-    PhaseTimes,
-    RunResult,
-    Status,
-    TrialOutcome,
-    Utterance,
-    UtteranceResult,
-    WordCounts,
-)
+from bench.readings import Environment, MemoryUse, PhaseTimes
+from bench.records import Job, RunResult, Status, TrialOutcome, Utterance, UtteranceResult, WordCounts
 
 NOWHERE = Environment(*[None] * 12)
 

@@ -18,21 +18,8 @@ import pytest
 from bench import schema, store
 from bench.config import AUTO, Config, DataConfig, DataSource, DecodeConfig, Engine, flatten
 from bench.errors import StoreError
-from bench.records import (
-    Degeneracy,
-    Environment,
-    Job,
-    MemoryUse,
-    PhaseTimes,
-    RunResult,
-    Sample,
-    Status,
-    TrialOutcome,
-    Utterance,
-    UtteranceResult,
-    Word,
-    WordCounts,
-)
+from bench.readings import Environment, MemoryUse, PhaseTimes, Runtime, Sample
+from bench.records import Degeneracy, Job, RunResult, Status, TrialOutcome, Utterance, UtteranceResult, Word, WordCounts
 
 ENVIRONMENT = Environment(
     cpu_model="Abacus 9", cpu_cores=8, cpu_usable=4, ram_mib=1_024.5, gpu=None, gpu_driver=None, os="Linux 6.1",
@@ -92,13 +79,19 @@ OUTCOME = TrialOutcome(
     ),
     batch_size=3,
     audio_files_decoded=2,
-    torch_threads=2,
+    runtime=Runtime(torch_threads=2),
 )
 SHARES = (64, 8, 4, 2, 32, 16)
 TIMELINE = (
     Sample(0.0, "start", None, 90.0),
-    Sample(0.1, "load", 150.0, 410.5, 20.0, 1_000.0, 700.0, 55.5),
-    Sample(0.2, "inference", 99.0, None, None, None, 800.0, None),
+    Sample(
+        *(0.1, "load", 150.0, 410.5),
+        gpu_util_pct=20.0,
+        gpu_memory_mib=1_000.0,
+        gpu_process_mib=700.0,
+        gpu_power_w=55.5,
+    ),
+    Sample(0.2, "inference", 99.0, gpu_process_mib=800.0),
 )
 
 

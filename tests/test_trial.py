@@ -27,7 +27,7 @@ TRANSCRIPTS = [
 
 def scored(config: Config) -> list[UtteranceResult]:
     audio: list[Samples | AudioError] = [LOUD, AudioError("lost.wav is gone"), HALF]
-    return list(_score(UTTERANCES, audio, TRANSCRIPTS, RATE_HZ, config))
+    return list(_score(UTTERANCES, audio, TRANSCRIPTS, [0.25], RATE_HZ, config))
 
 
 def test_each_utterance_gets_its_own_transcript_or_the_reason_for_none() -> None:
@@ -35,6 +35,7 @@ def test_each_utterance_gets_its_own_transcript_or_the_reason_for_none() -> None
     assert (loud.utterance, loud.audio_s, loud.windows, loud.hypothesis) == (UTTERANCES[0], 2.0, 1, "we sail home")
     assert loud.counts == WordCounts(substitutions=1, hits=2)
     assert loud.words == TRANSCRIPTS[0].words
+    assert (loud.latency_s, lost.latency_s, half.latency_s) == (0.25, None, None)
     assert lost == UtteranceResult(UTTERANCES[1], None, None, None, None, error="lost.wav is gone")
     assert (half.audio_s, half.windows, half.counts) == (4.0, 2, WordCounts(insertions=2, hits=2))
     assert loud.degeneracy is not None

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from bench.records import Job, Status, TrialOutcome
 
 @dataclass(frozen=True)
 class PhaseBegan:
-    """Told by the child: the phase of that name begins."""
+    """Told by the child: the phase of that name begins, at a time of ``time.monotonic``, which all processes share."""
 
     name: str
+    at_s: float
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def main(job: Job, sender: connection.Connection, log: Path) -> None:
     _write_output_to(log)
 
     def mark(phase: str) -> None:
-        sender.send(PhaseBegan(phase))
+        sender.send(PhaseBegan(phase, time.monotonic()))
 
     sender.send(_execute(job, mark))
     sender.close()

@@ -8,18 +8,23 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
+from bench.config import Config
 from bench.execute import child
-from bench.measure import memory
-from bench.measure.gpu import GpuProbe, open_probe
+from bench.measure import cgroup, memory
+from bench.measure.energy import EnergyMeter
+from bench.measure.gpu import open_probe
 from bench.measure.timeline import ProcessSampler
-from bench.records import Environment, Job, RunResult, Sample, Status
+from bench.measure.validity import certify
+from bench.readings import EnergyUse, Environment, PhaseMark, Sample
+from bench.records import Job, RunResult, Status
 
 # Importing transformers alone leaves two seconds a run for the model family's own modules.
 _PRELOAD = [
@@ -76,23 +81,28 @@ class LocalExecutor:
         """
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         gpu = open_probe(job.config.device)
+        energy = EnergyMeter(gpu)
+        gpu_before = gpu.sample(0) if gpu else None
+        container_peak_mib = cgroup.memory_peak_mib()
         oom_kills = memory.oom_kills()
         log = self._log_dir / f"{job.run_id}.{job.attempt}.log"
         receiver, sender = self._context.Pipe(duplex=False)
         started_s = time.monotonic()
         process = self._context.Process(target=child.main, args=(job, sender, log))
-        samples: list[Sample] = []
         try:
             with _starting():
                 process.start()
             sender.close()
-            watch = _Watch(process, receiver, gpu, started_s, job, samples)
+            sampler = ProcessSampler(process.pid or 0, gpu, energy)
+            watch = _Watch(process, receiver, sampler, started_s, job.config)
             ending = watch.until_gone() or _explain_death(process.exitcode, oom_kills, log)
         finally:
             _end(process)
         wall_s = time.monotonic() - started_s
         if log.exists() and not log.stat().st_size:
             log.unlink()
+        timed = _timed(watch.marks)
+        during = [sample for sample in watch.samples if timed is not None and timed[0] <= sample.t_s < timed[1]]
         return RunResult(
             job=job,
             status=ending.status,
@@ -101,36 +111,52 @@ class LocalExecutor:
             started_at=started_at,
             wall_s=wall_s,
             outcome=ending.outcome,
-            timeline=tuple(samples),
-            environment=dataclasses.replace(
-                self._environment, gpu=gpu.name if gpu else None, gpu_driver=gpu.driver if gpu else None
-            ),
+            timeline=tuple(watch.samples),
+            environment=self._environment
+            if gpu is None
+            else dataclasses.replace(self._environment, gpu=gpu.name, gpu_driver=gpu.driver, gpu_cuda=gpu.cuda),
             traceback=ending.traceback,
+            marks=tuple(watch.marks),
+            energy=EnergyUse() if timed is None else energy.used(watch.samples, *timed),
+            gpu_memory_before_mib=gpu_before.memory_mib if gpu_before else None,
+            cgroup_peak_mib=_risen(container_peak_mib, cgroup.memory_peak_mib()),
+            certificate=None
+            if ending.outcome is None
+            else certify(
+                [one.inference_s for one in ending.outcome.passes],
+                ending.outcome.counters,
+                during,
+                on_gpu=gpu is not None,
+            ),
         )
 
 
 class _Watch:
-    """Samples a run's process at a steady rate and listens to it, until it is gone or out of time."""
+    """Samples a run's process at a steady rate and listens to it, until it is gone or out of time.
+
+    Attributes:
+        samples: What was seen so far.
+        marks: The phases that have begun so far.
+    """
 
     def __init__(
         self,
         process: multiprocessing.process.BaseProcess,
         receiver: connection.Connection,
-        gpu: GpuProbe | None,
+        sampler: ProcessSampler,
         started_s: float,
-        job: Job,
-        samples: list[Sample],
+        config: Config,
     ) -> None:
         self._process = process
         self._receiver: connection.Connection | None = receiver
         self._started_s = started_s
-        self._limit_s = job.config.executor.timeout_s
+        self._limit_s = config.executor.timeout_s
         self._give_up_s = math.inf if self._limit_s is None else started_s + self._limit_s
-        self._period_s = 1 / job.config.measure.sample_hz
-        self._sampler = ProcessSampler(process.pid or 0, gpu)
-        self._phase = "start"
+        self._period_s = 1 / config.measure.sample_hz
+        self._sampler = sampler
         self._ending: child.Ending | None = None
-        self._samples = samples
+        self.samples: list[Sample] = []
+        self.marks = [PhaseMark("start", 0.0)]
 
     def until_gone(self) -> child.Ending | None:
         """Watch; returns how the run ended, or null where its process died without a word.
@@ -161,9 +187,9 @@ class _Watch:
             self._listen()
 
     def _sample(self, now_s: float) -> None:
-        sample = self._sampler.sample(now_s - self._started_s, self._phase)
+        sample = self._sampler.sample(now_s - self._started_s, self.marks[-1].phase)
         if sample is not None:
-            self._samples.append(sample)
+            self.samples.append(sample)
 
     def _listen(self) -> None:
         assert self._receiver is not None
@@ -176,11 +202,26 @@ class _Watch:
             self._ending = message
             self._give_up_s = time.monotonic() + _PARTING_S
         else:
-            self._phase = message.name
+            self.marks.append(PhaseMark(message.name, message.at_s - self._started_s))
+            self._sample(time.monotonic())  # so that what grows is known at the edges of every phase
 
     def _out_of_time(self) -> child.Ending:
-        reason = f"still in phase {self._phase!r} after executor.timeout_s={self._limit_s:g}; raise it or ask for less"
+        phase = self.marks[-1].phase
+        reason = f"still in phase {phase!r} after executor.timeout_s={self._limit_s:g}; raise it or ask for less"
         return child.Ending(Status.timeout, reason, retryable=True)
+
+
+def _timed(marks: Sequence[PhaseMark]) -> tuple[float, float] | None:
+    """When the timed passes began and ended, in seconds since the process was asked for; null for a run without any."""
+    for mark, following in pairwise(marks):
+        if mark.phase == "inference":
+            return mark.t_s, following.t_s
+    return None
+
+
+def _risen(before: float | None, after: float | None) -> float | None:
+    """A peak that rose meanwhile is the run's; one that had been higher before says nothing of it."""
+    return after if before is not None and after is not None and after > before else None
 
 
 def _explain_death(exitcode: int | None, oom_kills_before: int | None, log: Path) -> child.Ending:

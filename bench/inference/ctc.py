@@ -15,9 +15,11 @@ from bench.config import Config, Merge, Strategy
 from bench.errors import ConfigError, ImpossiblePoint
 from bench.inference.ctc_model import load_beam_search, mixes_lengths, samples_per_frame
 from bench.inference.frames import Kept, align_strides, trim_strides, word_spans
+from bench.inference.holdings import Holdings
 from bench.inference.pretrained import load_extractor, load_model, load_tokenizer
 from bench.inference.seams import nearest, seams_s
 from bench.measure.clock import PhaseClock
+from bench.readings import Footprint
 from bench.records import Samples, Transcript, Window, Word
 
 # Every extractor of spectrograms looks at 25 ms in steps of 10 ms, and needs two rows to bring them to unit variance.
@@ -69,6 +71,7 @@ class CTCEngine:
         self._device = torch.device(config.device)
         self._dtype: torch.dtype = getattr(torch, config.model.dtype.value)
         self._model = load_model(AutoModelForCTC, config, model_path)
+        self._holdings = Holdings(self._model)
         self._extractor, self._tokenizer = load_extractor(config, model_path), load_tokenizer(config, model_path)
         self._beam_search = load_beam_search(config, model_path) if config.decode.num_beams > 1 else None
         self._align = samples_per_frame(config, self._model.config, self._extractor)
@@ -96,6 +99,11 @@ class CTCEngine:
     def mixes_lengths(self) -> bool:
         """Whether the model's masks make padding exact; see :func:`bench.inference.ctc_model.mixes_lengths`."""
         return self._mixes_lengths
+
+    @property
+    def footprint(self) -> Footprint:
+        """What its memory is for."""
+        return self._holdings.footprint
 
     def features(self, batch: Sequence[Samples]) -> Inputs:
         """Extract each window's features by itself, as the pipeline does, and pad them to a batch.
@@ -128,9 +136,12 @@ class CTCEngine:
         A window's emission is the likeliest class of each frame, shape ``(frames,)``, or, for a beam search, the
         logits in float32, shape ``(frames, classes)``.
         """
+        tensors = {name: each.to(self._device) for name, each in inputs.tensors.items()}
+        self._holdings.saw_features(tensors.values())
+        self._holdings.saw_cache([])  # these models have no decoder
         with torch.inference_mode():
             with clock.phase("encode"):
-                logits = self._model(**{name: each.to(self._device) for name, each in inputs.tensors.items()}).logits
+                logits = self._model(**tensors).logits
             with clock.phase("decode"):
                 emitted = logits.float() if self._beam_search else logits.argmax(dim=-1).int()
                 emissions = emitted.cpu().numpy()

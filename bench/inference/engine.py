@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from bench.measure.clock import PhaseClock
+from bench.readings import Footprint
 from bench.records import Samples, Transcript, Window
 
 
@@ -33,6 +34,11 @@ class Engine(Protocol):
     @property
     def mixes_lengths(self) -> bool:
         """Whether windows of different lengths may share a batch without a change of their output."""
+        ...
+
+    @property
+    def footprint(self) -> Footprint:
+        """What its memory is for, as far as it knows, over all batches so far."""
         ...
 
     def features(self, batch: Sequence[Samples]) -> Any:

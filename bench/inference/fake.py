@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from bench.errors import ModelError
 from bench.measure.clock import PhaseClock
+from bench.readings import Footprint
 from bench.records import Samples, Transcript, Window, Word
 
 WORD = "word"
@@ -40,6 +41,7 @@ class FakeEngine:
     max_window_s = None
     align = 1
     mixes_lengths = True
+    footprint = Footprint()
 
     def __init__(self, name: str) -> None:
         if name not in _BEHAVIOURS:

@@ -11,10 +11,12 @@ from transformers import AutoModelForSpeechSeq2Seq
 from bench.config import Config, Merge, Strategy, Weights
 from bench.errors import ConfigError, ImpossiblePoint
 from bench.inference.aligned import join_aligned
+from bench.inference.holdings import Holdings
 from bench.inference.pieces import spread
 from bench.inference.pretrained import RANDOM_TOKENS_PER_S, load_extractor, load_model, load_tokenizer
 from bench.inference.watch import booked_as
 from bench.measure.clock import PhaseClock
+from bench.readings import Footprint
 from bench.records import Samples, Transcript, Window, Word
 
 # Shorter windows are lengthened by silence: Moonshine's convolutions take 56 ms at once, a spectrogram's row 25 ms.
@@ -47,6 +49,7 @@ class Seq2SeqEngine:
         self._random = config.model.weights is Weights.random
         self._device = torch.device(config.device)
         self._model = load_model(AutoModelForSpeechSeq2Seq, config, model_path)
+        self._holdings = Holdings(self._model)
         self._extractor = load_extractor(config, model_path)
         self._tokenizer = None if self._random else load_tokenizer(config, model_path)
         if config.model.compile:
@@ -61,6 +64,11 @@ class Seq2SeqEngine:
     def align(self) -> int:
         """Samples by which the pipeline aligns windows."""
         return int(getattr(self._model.config, "inputs_to_logits_ratio", 1))
+
+    @property
+    def footprint(self) -> Footprint:
+        """What its memory is for."""
+        return self._holdings.footprint
 
     def features(self, batch: Sequence[Samples]) -> dict[str, Tensor]:
         """The model's inputs, their attention mask, and their seconds; the windows are of equal length."""
@@ -80,6 +88,7 @@ class Seq2SeqEngine:
         """Return the token ids of each window, special ones among them."""
         main = self._model.main_input_name
         values = inputs[main].to(self._device, self._model.dtype)
+        self._holdings.saw_features([values])
         mask = inputs["attention_mask"].to(self._device) if "attention_mask" in inputs else None
         options: dict[str, Any] = {"num_beams": self._decode.num_beams}
         if self._random:

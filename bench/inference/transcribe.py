@@ -1,7 +1,8 @@
 """The core itself: recordings in, transcripts out, whatever the engine."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from bench.config import DecodeConfig, Strategy
@@ -35,7 +36,7 @@ def transcribe(
         recordings: Mono audio at ``engine.rate_hz``, each of shape ``(samples,)`` and not empty.
         spec: Windows and strides.
         batch_size: Windows to decode together, at most.
-        clock: Receives the seconds of the phases segment, features, encode, decode, align and merge.
+        clock: Receives the seconds of the phases segment, features, encode, decode, align and merge, and a lap a batch.
         prefetch: Compute the next batch's features while the model runs. It pays where the model runs on a device of
             its own; the phase ``features`` then holds the seconds that were waited for them.
 
@@ -126,15 +127,23 @@ def _decoded(
     """Decode batch by batch; one emission for each window of each."""
     if not prefetch:
         for batch in batches:
-            with clock.phase("features"):
-                inputs = engine.features(_samples(recordings, plans, batch))
-            yield engine.decode(inputs, clock)
+            with clock.lap(len(batch)):
+                with clock.phase("features"):
+                    inputs = engine.features(_samples(recordings, plans, batch))
+                emitted = engine.decode(inputs, clock)
+            yield emitted
         return
     with ThreadPoolExecutor(max_workers=1) as ahead:
-        upcoming = None
-        for following in [*batches, None]:
-            with clock.phase("features"):
-                inputs = upcoming.result() if upcoming else None
-            upcoming = ahead.submit(engine.features, _samples(recordings, plans, following)) if following else None
-            if inputs is not None:
-                yield engine.decode(inputs, clock)
+
+        def ask(batch: Batch) -> Future[Any]:
+            return ahead.submit(engine.features, _samples(recordings, plans, batch))
+
+        upcoming = [ask(batch) for batch in batches[:1]]
+        for batch, following in zip_longest(batches, batches[1:]):
+            with clock.lap(len(batch)):
+                with clock.phase("features"):
+                    inputs = upcoming.pop().result()
+                if following is not None:
+                    upcoming.append(ask(following))
+                emitted = engine.decode(inputs, clock)
+            yield emitted

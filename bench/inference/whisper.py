@@ -12,6 +12,7 @@ from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from bench.config import AUTO, Config, Merge, Strategy, Weights
 from bench.errors import ConfigError, ImpossiblePoint, ModelError
+from bench.inference.holdings import Holdings
 from bench.inference.pieces import UNSPACED
 from bench.inference.pretrained import RANDOM_TOKENS_PER_S, load_extractor, load_model, load_tokenizer
 from bench.inference.token_times import follow, heads_that_follow
@@ -20,6 +21,7 @@ from bench.inference.whisper_decoder import Decoder, Memory, greedy
 from bench.inference.whisper_encoder import Encoder
 from bench.inference.whisper_text import Said, Writer
 from bench.measure.clock import PhaseClock
+from bench.readings import Footprint
 from bench.records import Samples, Transcript, Window
 
 # Temperatures and thresholds of Whisper's own fallback (Radford et al. 2022, section 4.5). transformers computes the
@@ -60,6 +62,7 @@ class WhisperEngine:
         self._random = config.model.weights is Weights.random
         self._device = torch.device(config.device)
         self._model = load_model(AutoModelForSpeechSeq2Seq, config, model_path)
+        self._holdings = Holdings(self._model)
         self._extractor = load_extractor(config, model_path)
         self._generation = _settings(self._model, config.model.name)
         self._special, self._writer = frozenset[int](), None
@@ -104,6 +107,11 @@ class WhisperEngine:
         """
         return self._decode.strategy is not Strategy.sequential
 
+    @property
+    def footprint(self) -> Footprint:
+        """What its memory is for."""
+        return self._holdings.footprint
+
     def features(self, batch: Sequence[Samples]) -> dict[str, Tensor]:
         """Log-mel spectrograms and their attention mask, padded to the model's window, or to the longest recording."""
         beyond_window = max(map(len, batch)) > self._extractor.n_samples
@@ -118,11 +126,13 @@ class WhisperEngine:
         """Return what was said in each window."""
         rows = inputs["attention_mask"].sum(-1).tolist()
         features = inputs["input_features"].to(self._device, self._model.dtype)
+        self._holdings.saw_features([features])
         if self._uses_own_loop:
             with clock.phase("encode"):
                 encoded = self._encode(features)
             with clock.phase("decode"):
                 memory = self._decoder.remember(encoded, self._model.config.max_target_positions)
+                self._holdings.saw_cache(each for pair in (*memory.cross, *memory.own) for each in pair)
                 prefix = self._prefix(memory)
                 texts = self._decode_greedily(memory, prefix, max(rows))
         else:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bench.readings import Lap
+
 
 def _nothing() -> None:
     """Stand in for a device synchronise where work is done when a call returns."""
@@ -21,6 +23,7 @@ class PhaseClock:
         self._seconds: dict[str, float] = {}
         self._running: list[str] = []
         self._since = 0.0
+        self._laps: list[Lap] = []
 
     def enter(self, phase: str) -> None:
         """Start a phase; the one it interrupts, if any, is paused."""
@@ -40,6 +43,18 @@ class PhaseClock:
             yield
         finally:
             self.leave()
+
+    @contextmanager
+    def lap(self, windows: int) -> Iterator[None]:
+        """Time the body of a ``with`` block as one batch of so many windows, beside the phases."""
+        started = self.now()
+        yield
+        self._laps.append(Lap(windows, self.now() - started))
+
+    @property
+    def laps(self) -> tuple[Lap, ...]:
+        """The batches so far."""
+        return tuple(self._laps)
 
     def seconds(self, phase: str) -> float:
         """Return the seconds booked under a phase so far; 0 for one that never ran."""

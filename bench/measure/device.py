@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from bench.errors import ConfigError
+from bench.readings import Runtime
 
 _MIB = 1024 * 1024
 
@@ -37,6 +38,14 @@ def synchronizer(device: str) -> Callable[[], None]:
     if kind == "mps":
         return torch.mps.synchronize
     return lambda: torch.cuda.synchronize(device)
+
+
+def runtime() -> Runtime:
+    """Describe torch as it is set up in this process."""
+    import torch
+
+    cudnn: int | None = torch.backends.cudnn.version() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
+    return Runtime(torch.get_num_threads(), torch.version.cuda, None if cudnn is None else str(cudnn))
 
 
 def reset_gpu_peaks(device: str) -> None:

@@ -5,7 +5,7 @@ processes forked from it.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,27 +15,35 @@ _MIB = 1024 * 1024
 _Answer = TypeVar("_Answer")
 
 
+# Reasons of NVML for a clock below what was asked; idleness and set clocks are none of them.
+_SLOWDOWNS = {
+    "hw_slowdown": pynvml.nvmlClocksEventReasonHwSlowdown,
+    "hw_thermal": pynvml.nvmlClocksEventReasonHwThermalSlowdown,
+    "hw_power_brake": pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown,
+    "sw_thermal": pynvml.nvmlClocksEventReasonSwThermalSlowdown,
+    "power_cap": pynvml.nvmlClocksEventReasonSwPowerCap,
+}
+
+
 @dataclass(frozen=True)
 class GpuSample:
-    """One look at the GPU; what the driver does not support is null.
-
-    Attributes:
-        util_pct: Share of the last sampling period in which a kernel ran, all processes.
-        memory_mib: Memory in use on the device, all processes.
-        process_mib: Memory ascribed to the watched process; null in a container that hides process ids.
-        power_w: Power draw of the board.
-    """
+    """One look at the GPU; what the driver does not support is null. Fields as in :class:`bench.readings.Sample`."""
 
     util_pct: float | None
     memory_mib: float | None
     process_mib: float | None
+    processes: int | None
     power_w: float | None
+    temperature_c: float | None
+    clock_mhz: float | None
+    memory_clock_mhz: float | None
+    slowdown: str | None
 
 
 class GpuProbe:
-    """Watches the GPU behind a CUDA device name.
+    """Watches one GPU.
 
-    Use :func:`open_probe` to make one.
+    Use :func:`open_probe` to make one for a run, :func:`list_gpus` for all.
     """
 
     def __init__(self, handle: Any) -> None:
@@ -51,20 +59,41 @@ class GpuProbe:
         """Version of the GPU's driver."""
         return _asked(lambda: str(pynvml.nvmlSystemGetDriverVersion()))
 
+    @property
+    def cuda(self) -> str | None:
+        """Highest CUDA version the driver knows, such as ``12.4``."""
+        version = _asked(lambda: int(pynvml.nvmlSystemGetCudaDriverVersion()))
+        return None if version is None else f"{version // 1000}.{version % 1000 // 10}"
+
+    @property
+    def memory_total_mib(self) -> float | None:
+        """Memory of the device."""
+        return _asked(lambda: pynvml.nvmlDeviceGetMemoryInfo(self._handle).total / _MIB)
+
+    def energy_j(self) -> float | None:
+        """Energy of the board since the driver was loaded."""
+        return _asked(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000)
+
     def sample(self, pid: int) -> GpuSample:
         """Look at the GPU now; ``pid`` is the process whose share of the memory is wanted."""
+        processes = _asked(lambda: pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
         return GpuSample(
             util_pct=_asked(lambda: float(pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)),
             memory_mib=_asked(lambda: pynvml.nvmlDeviceGetMemoryInfo(self._handle).used / _MIB),
-            process_mib=_asked(lambda: self._process_mib(pid)),
+            process_mib=_process_mib(processes or [], pid),
+            processes=None if processes is None else len(processes),
             power_w=_asked(lambda: pynvml.nvmlDeviceGetPowerUsage(self._handle) / 1000),
+            temperature_c=_asked(
+                lambda: float(pynvml.nvmlDeviceGetTemperature(self._handle, pynvml.NVML_TEMPERATURE_GPU))
+            ),
+            clock_mhz=_asked(lambda: float(pynvml.nvmlDeviceGetClockInfo(self._handle, pynvml.NVML_CLOCK_SM))),
+            memory_clock_mhz=_asked(lambda: float(pynvml.nvmlDeviceGetClockInfo(self._handle, pynvml.NVML_CLOCK_MEM))),
+            slowdown=_asked(self._slowdown),
         )
 
-    def _process_mib(self, pid: int) -> float | None:
-        for process in pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle):
-            if process.pid == pid and process.usedGpuMemory is not None:
-                return float(process.usedGpuMemory / _MIB)
-        return None
+    def _slowdown(self) -> str:
+        reasons = pynvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle)
+        return "+".join(name for name, bit in _SLOWDOWNS.items() if reasons & bit)
 
 
 def open_probe(device: str) -> GpuProbe | None:
@@ -73,6 +102,23 @@ def open_probe(device: str) -> GpuProbe | None:
     if kind != "cuda":
         return None
     return _asked(lambda: GpuProbe(_handle(int(index or 0))))
+
+
+def list_gpus() -> list[GpuProbe]:
+    """Open every GPU of this machine; none where NVML is absent."""
+
+    def found() -> list[GpuProbe]:
+        pynvml.nvmlInit()
+        return [GpuProbe(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())]
+
+    return _asked(found) or []
+
+
+def _process_mib(processes: Sequence[Any], pid: int) -> float | None:
+    for process in processes:
+        if process.pid == pid and process.usedGpuMemory is not None:
+            return float(process.usedGpuMemory / _MIB)
+    return None
 
 
 def _handle(index: int) -> Any:

@@ -8,14 +8,46 @@ from pathlib import Path
 
 import psutil
 
+from bench.measure import cgroup
+
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _LIBC = ctypes.CDLL(None) if os.name == "posix" else None
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 6 * 1024 * 1024  # above the activations of a layer, which would be slow to map anew each time
 _VMSTAT = Path("/proc/vmstat")
-_CGROUP_MAX = Path("/sys/fs/cgroup/memory.max")
-_CGROUP_CURRENT = Path("/sys/fs/cgroup/memory.current")
+_ROLLUP = Path("/proc/self/smaps_rollup")
+_MIB = 1024 * 1024
+_READ_BYTES = 8 * _MIB
+
+
+def kinds() -> dict[str, float | None]:
+    """Tell the resident memory of this process by kind: fields of :class:`bench.readings.MemoryUse`.
+
+    The kernel walks all the process's pages for it, which must not happen while anything is timed.
+    """
+    told: dict[str, float] = {}
+    with suppress(OSError):  # proc(5), since Linux 4.14; the first line is no field
+        for line in _ROLLUP.read_text().splitlines()[1:]:
+            name, size, _ = line.split()
+            told[name.removesuffix(":")] = float(size) / 1024
+    return {
+        "pss_mib": told.get("Pss"),
+        "uss_mib": told["Private_Clean"] + told["Private_Dirty"] if told else None,
+        "anonymous_mib": _status_mib("RssAnon"),
+        "mapped_mib": _status_mib("RssFile"),
+    }
+
+
+def read_through(folder: Path) -> int:
+    """Read the files of a folder once, so that the system holds them in memory as far as they fit; returns bytes."""
+    total = 0
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
+        if path.is_file():
+            with path.open("rb", buffering=0) as file:
+                while block := file.read(_READ_BYTES):
+                    total += len(block)
+    return total
 
 
 def resident_mib() -> float | None:
@@ -62,11 +94,9 @@ def give_back_freed() -> None:
 
 def available_mib() -> float:
     """Memory that this process could still take without swapping, within the limit of its container, in MiB."""
-    free = float(psutil.virtual_memory().available)
-    # Version 2 of control groups; the root group, and version 1, have no such files, and "max" is no limit.
-    with suppress(OSError, ValueError):
-        free = min(free, float(_CGROUP_MAX.read_text()) - float(_CGROUP_CURRENT.read_text()))
-    return free / (1024 * 1024)
+    free = psutil.virtual_memory().available / _MIB
+    limit, used = cgroup.memory_limit_mib(), cgroup.memory_in_use_mib()
+    return free if limit is None or used is None else min(free, limit - used)
 
 
 def oom_kills() -> int | None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from bench.records import PHASES as INFERENCE_PHASES
+from bench.readings import PHASES as INFERENCE_PHASES
 from bench.records import Status
 from bench.report.labels import clean, name_of, plain, setting_label, value_of
 from bench.schema import SETTINGS

@@ -14,13 +14,16 @@ from bench.config import Config, ExecutorConfig
 from bench.execute.child import Ending, PhaseBegan
 from bench.execute.local import _explain_death, _Watch
 from bench.measure import memory
-from bench.records import Job, Sample, Status
+from bench.measure.energy import EnergyMeter
+from bench.measure.timeline import ProcessSampler
+from bench.readings import Sample
+from bench.records import Status
 
 Behaviour = Callable[[connection.Connection], None]
 
 
 def _lingers_after_its_ending(sender: connection.Connection) -> None:
-    sender.send(PhaseBegan("score"))
+    sender.send(PhaseBegan("score", time.monotonic()))
     sender.send(Ending(Status.ok, "told"))
     time.sleep(3600)
 
@@ -33,7 +36,7 @@ def _dies_in_the_middle_of_its_ending(sender: connection.Connection) -> None:
 
 
 def _is_too_slow(sender: connection.Connection) -> None:
-    sender.send(PhaseBegan("inference"))
+    sender.send(PhaseBegan("inference", time.monotonic()))
     time.sleep(3600)
 
 
@@ -44,10 +47,10 @@ def _watch(behaviour: Behaviour, timeout_s: float | None) -> tuple[Ending | None
     started_s = time.monotonic()
     process.start()
     sender.close()
-    job = Job("s", "t", 0, 1, Config(executor=ExecutorConfig(timeout_s=timeout_s)), "", (), None, "d", "f")
-    samples: list[Sample] = []
+    sampler = ProcessSampler(process.pid or 0, None, EnergyMeter(None))
+    watch = _Watch(process, receiver, sampler, started_s, Config(executor=ExecutorConfig(timeout_s=timeout_s)))
     try:
-        return _Watch(process, receiver, None, started_s, job, samples).until_gone(), samples
+        return watch.until_gone(), watch.samples
     finally:
         process.kill()
         process.join()

@@ -18,6 +18,7 @@ from bench.inference.fake import FakeEngine
 from bench.inference.transcribe import decode_once, plan, transcribe
 from bench.inference.windows import cut
 from bench.measure.clock import PhaseClock
+from bench.readings import Footprint
 from bench.records import Samples, Transcript, Window, Word
 
 RATE_HZ = 100
@@ -35,6 +36,7 @@ class Recorder:
     """
 
     mixes_lengths: bool = True
+    footprint: Footprint = field(default_factory=Footprint)
     max_window_s: float | None = None
     behind: bool = False
     batches: list[list[int]] = field(default_factory=list)

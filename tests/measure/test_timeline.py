@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from bench.measure.energy import EnergyMeter
 from bench.measure.timeline import ProcessSampler
-from bench.records import Sample
+from bench.readings import Sample
 
 BUSY = "print('ready', flush=True)\nwhile True: pass"
 IDLE = "print('ready', flush=True)\nimport time\ntime.sleep(600)"
@@ -26,9 +27,13 @@ def process(program: str) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
+def watcher(child: subprocess.Popen[str]) -> ProcessSampler:
+    return ProcessSampler(child.pid, None, EnergyMeter(None))
+
+
 def over(child: subprocess.Popen[str], seconds: float) -> Sample:
     """What the second of two samples says, so many seconds after the first."""
-    sampler = ProcessSampler(child.pid, None)
+    sampler = watcher(child)
     assert sampler.sample(time.perf_counter(), "any") is not None
     time.sleep(seconds)
     sample = sampler.sample(time.perf_counter(), "any")
@@ -61,7 +66,7 @@ def test_the_resident_set_tells_a_large_process_from_a_small_one() -> None:
 
 def test_the_first_sample_has_no_cpu_use_and_no_sample_without_a_gpu_has_gpu_values() -> None:
     with process(IDLE) as child:
-        sample = ProcessSampler(child.pid, None).sample(1.5, "load")
+        sample = watcher(child).sample(1.5, "load")
     assert sample is not None
     assert (sample.t_s, sample.phase, sample.cpu_pct) == (1.5, "load", None)
     gpu = (sample.gpu_util_pct, sample.gpu_memory_mib, sample.gpu_process_mib, sample.gpu_power_w)
@@ -70,7 +75,7 @@ def test_the_first_sample_has_no_cpu_use_and_no_sample_without_a_gpu_has_gpu_val
 
 def test_two_samples_at_one_instant_do_not_divide_by_zero() -> None:
     with process(IDLE) as child:
-        sampler = ProcessSampler(child.pid, None)
+        sampler = watcher(child)
         sampler.sample(1.0, "load")
         sample = sampler.sample(1.0, "load")
     assert sample is not None
@@ -79,18 +84,18 @@ def test_two_samples_at_one_instant_do_not_divide_by_zero() -> None:
 
 def test_a_process_that_is_gone_has_no_sample() -> None:
     with process(IDLE) as child:
-        sampler = ProcessSampler(child.pid, None)
+        sampler = watcher(child)
         assert sampler.sample(0.0, "any") is not None
         child.kill()
         child.wait()
         assert sampler.sample(1.0, "any") is None
-        assert ProcessSampler(child.pid, None).sample(2.0, "any") is None
+        assert watcher(child).sample(2.0, "any") is None
 
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="this system cannot wait for a process without reaping it")
 def test_a_process_that_ended_but_was_not_waited_for_has_no_sample() -> None:
     with process(IDLE) as child:
-        sampler = ProcessSampler(child.pid, None)
+        sampler = watcher(child)
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert sampler.sample(0.0, "any") is None

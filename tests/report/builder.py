@@ -6,20 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, DecodeConfig
-from bench.records import (
-    Degeneracy,
-    Environment,
-    Job,
-    MemoryUse,
-    PhaseTimes,
-    RunResult,
-    Sample,
-    Status,
-    TrialOutcome,
-    Utterance,
-    UtteranceResult,
-    WordCounts,
-)
+from bench.readings import Environment, MemoryUse, PhaseTimes, Runtime, Sample
+from bench.records import Degeneracy, Job, RunResult, Status, TrialOutcome, Utterance, UtteranceResult, WordCounts
 from bench.store import write_run, write_study
 
 MACHINE = Environment(
@@ -116,9 +104,13 @@ def run(
             PhaseTimes(time, *(share * time for share in (0.01, 0.1, 0.3, 0.5, 0.02, 0.05))) for time in times
         ),
         cpu_s=tuple(2 * time for time in times),
-        memory=MemoryUse(300.0, 700.0, 600.0, peak_mib, peak_source, gpu_mib and gpu_mib - 100, gpu_mib),
+        memory=MemoryUse(
+            *(300.0, 700.0, 600.0, peak_mib, peak_source),
+            peak_gpu_allocated_mib=gpu_mib and gpu_mib - 100,
+            peak_gpu_reserved_mib=gpu_mib,
+        ),
         utterances=results,
-        torch_threads=threads,
+        runtime=Runtime(torch_threads=threads),
     )
     return RunResult(
         job=job,
