@@ -56,6 +56,10 @@ class Progress:
             parts.append(f"{skipped} impossible points skipped")
         self._console.print(", ".join(parts), highlight=False)
 
+    def warned(self, message: str) -> None:
+        """Show what may be a mistake."""
+        self._console.print(escape(f"warning: {message}"), highlight=False, soft_wrap=True)
+
     def finished(self, result: RunResult, will_retry: bool) -> None:
         """Show a finished run; one that will be tried again does not count as done."""
         if not will_retry:
@@ -101,4 +105,7 @@ def _said(result: RunResult) -> str:
         return f"{result.status}: {result.status_reason}"
     failed = sum(item.error is not None for item in result.outcome.utterances)
     unusable = f", {failed} of {len(result.outcome.utterances)} utterances unusable" if failed else ""
-    return f"{WER.label} {WER.show(result.outcome.counts.wer)}, {RTFX.label} {RTFX.show(result.outcome.rtfx)}{unusable}"
+    said = f"{WER.label} {WER.show(result.outcome.counts.wer)}, {RTFX.label} {RTFX.show(result.outcome.rtfx)}{unusable}"
+    if result.certificate is None or result.certificate.valid:
+        return said
+    return f"{said}; the timing is not valid: {'; '.join(finding.detail for finding in result.certificate.findings)}"

@@ -16,7 +16,6 @@ sees all of it or nothing, and any tool that reads parquet folders reads these a
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from bench.attempts import Attempt, History
 from bench.errors import StoreError
 from bench.records import RunResult, Status
 from bench.rows import run_row, timeline_rows, utterance_rows
@@ -33,43 +33,25 @@ from bench.schema import RUN_SCHEMA, SCHEMA_VERSION, TIMELINE_SCHEMA, UTTERANCE_
 _TEMPORARY = ".writing-"  # hidden, so that tools which read whole folders pass it over
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """What a run file's name says: which run, which attempt, and how it ended."""
-
-    run_id: str
-    attempt: int
-    status: Status
-
-    @property
-    def file_name(self) -> str:
-        """Name of the run's file in each of the study's folders."""
-        return f"{self.run_id}.{self.attempt}.{self.status.value}.parquet"
-
-    @classmethod
-    def of(cls, path: Path) -> "Attempt":
-        """Read a file name.
-
-        Raises:
-            StoreError: The name is not one this store writes.
-        """
-        try:
-            run_id, attempt, status, _ = path.name.split(".")
-            return cls(run_id, int(attempt), Status(status))
-        except ValueError:
-            raise StoreError(
-                f"{path} is not a run file (<run_id>.<attempt>.<status>.parquet); move it out of the study's folder"
-            ) from None
-
-
-def last_attempts(study_dir: Path) -> dict[str, Attempt]:
-    """Map every ``run_id`` of a study to its last attempt, from file names alone; empty for a new study."""
-    last: dict[str, Attempt] = {}
+def histories(study_dir: Path) -> dict[str, History]:
+    """Map every ``run_id`` of a study to its attempts, from file names alone; empty for a new study."""
+    found: dict[str, list[Attempt]] = {}
     for path in _parquet_files(study_dir / "runs"):
         attempt = Attempt.of(path)
-        if attempt.run_id not in last or last[attempt.run_id].attempt < attempt.attempt:
-            last[attempt.run_id] = attempt
-    return last
+        found.setdefault(attempt.run_id, []).append(attempt)
+    return {run_id: History(tuple(sorted(each, key=lambda one: one.attempt))) for run_id, each in found.items()}
+
+
+def invalid_runs(study_dir: Path) -> set[str]:
+    """Name the runs whose timing is known not to be valid, by their standing attempts.
+
+    Raises:
+        StoreError: A file cannot be read.
+    """
+    timed = [one for one in _standing(study_dir) if one.status is Status.ok]
+    only = pa.schema([RUN_SCHEMA.field("schema_version"), RUN_SCHEMA.field("valid")])
+    rows = {one.run_id: _read_file(study_dir / "runs" / one.file_name, only)["valid"] for one in timed}
+    return {run_id for run_id, valid in rows.items() if valid.to_pylist() == [False]}
 
 
 def remove_leftovers(study_dir: Path) -> None:
@@ -87,26 +69,26 @@ def write_run(study_dir: Path, result: RunResult) -> None:
 
 
 def load_runs(study_dir: str | Path) -> pd.DataFrame:
-    """Load a study's runs, the last attempt of each, in the order they were started.
+    """Load a study's runs, the standing attempt of each, in the order they were started.
 
     Raises:
         StoreError: There is no such study.
     """
     folder = _existing(study_dir)
-    runs = _read(folder / "runs", RUN_SCHEMA, last_attempts(folder).values())
+    runs = _read(folder / "runs", RUN_SCHEMA, _standing(folder))
     return runs.sort_values(["started_at", "run_id"], ignore_index=True)
 
 
 def any_run(study_dir: Path) -> dict[str, Any] | None:
     """Read one run of a study, to see how its runs are made; null where there is none yet."""
-    for attempt in last_attempts(study_dir).values():
+    for attempt in _standing(study_dir):
         (row,) = _read_file(study_dir / "runs" / attempt.file_name, RUN_SCHEMA).to_pylist()
         return dict(row)
     return None
 
 
 def load_utterances(study_dir: str | Path) -> pd.DataFrame:
-    """Load the utterances of a study's runs, of the last attempt of each.
+    """Load the utterances of a study's runs, of the standing attempt of each (:class:`bench.attempts.History`).
 
     The column ``words`` holds an array of mappings, the fields of :class:`bench.records.Word`; null without a text.
 
@@ -114,17 +96,17 @@ def load_utterances(study_dir: str | Path) -> pd.DataFrame:
         StoreError: There is no such study.
     """
     folder = _existing(study_dir)
-    return _read(folder / "utterances", UTTERANCE_SCHEMA, last_attempts(folder).values())
+    return _read(folder / "utterances", UTTERANCE_SCHEMA, _standing(folder))
 
 
 def load_timeline(study_dir: str | Path) -> pd.DataFrame:
-    """Load the samples of a study's runs, of the last attempt of each.
+    """Load the samples of a study's runs, of the standing attempt of each (:class:`bench.attempts.History`).
 
     Raises:
         StoreError: There is no such study.
     """
     folder = _existing(study_dir)
-    return _read(folder / "timeline", TIMELINE_SCHEMA, last_attempts(folder).values())
+    return _read(folder / "timeline", TIMELINE_SCHEMA, _standing(folder))
 
 
 def write_study(study_dir: Path, description: Mapping[str, Any]) -> None:
@@ -171,6 +153,10 @@ def list_studies(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob("*/study.yaml"))
 
 
+def _standing(folder: Path) -> list[Attempt]:
+    return [history.standing for history in histories(folder).values()]
+
+
 def _existing(study_dir: str | Path) -> Path:
     folder = Path(study_dir)
     if not (folder / "study.yaml").exists():
@@ -191,7 +177,7 @@ def _read(folder: Path, schema: pa.Schema, attempts: Iterable[Attempt]) -> pd.Da
 
 def _read_file(path: Path, schema: pa.Schema) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, columns=_present(path, schema))
         version = max((row for row in table["schema_version"].to_pylist() if row is not None), default=SCHEMA_VERSION)
         if version > SCHEMA_VERSION:
             raise StoreError(f"{path} has schema version {version}, this one reads {SCHEMA_VERSION}; upgrade asr-sweep")
@@ -207,6 +193,12 @@ def _read_file(path: Path, schema: pa.Schema) -> pa.Table:
         reason = " ".join(str(error).split())
         raise StoreError(f"{path} cannot be read ({reason}); delete {run_file}, and the study runs it again") from None
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _present(path: Path, schema: pa.Schema) -> list[str]:
+    """Name the columns of a schema that a file has."""
+    present = set(pq.read_schema(path).names)
+    return [name for name in schema.names if name in present]
 
 
 def _write_table(path: Path, schema: pa.Schema, rows: list[dict[str, Any]]) -> None:

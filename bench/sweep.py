@@ -13,10 +13,12 @@ from filelock import FileLock, Timeout
 
 from bench import store
 from bench.assets.models import locate
+from bench.attempts import UNFINISHED, Attempt, History
 from bench.config import Config, DataConfig, Engine, flatten
 from bench.data.dataset import DataSet, load_dataset
 from bench.errors import StoreError
 from bench.execute.local import LocalExecutor
+from bench.measure.counters import usable_cpus
 from bench.measure.environment import describe
 from bench.readings import Environment
 from bench.records import Job, RunResult, Status
@@ -31,8 +33,6 @@ _NOT_IDENTITY = {"model.name", "model.max_window_s"}
 # No part of a trial's identity, but numbers found in different ways do not compare; a study holds to one.
 _PROTOCOL = ("score.normalizer", "measure.warmup", "measure.repeats")
 
-_UNFINISHED = (Status.error, Status.timeout)
-
 
 @dataclass(frozen=True)
 class StudyResult:
@@ -46,6 +46,7 @@ class StudyResult:
         exhausted: Those of them that have used up their attempts.
         skipped: Impossible points of the grid.
         interrupted: Whether Ctrl-C ended this start.
+        invalid: Runs with a result whose timing is not valid.
     """
 
     study_dir: Path
@@ -55,6 +56,7 @@ class StudyResult:
     exhausted: int
     skipped: int
     interrupted: bool
+    invalid: int
 
 
 class Listener(Protocol):
@@ -62,6 +64,10 @@ class Listener(Protocol):
 
     def planned(self, total: int, done: int, skipped: int) -> None:
         """Told once, before anything runs: the study's runs, those already done, and points set aside."""
+        ...
+
+    def warned(self, message: str) -> None:
+        """Told of what may be a mistake and is run all the same."""
         ...
 
     def finished(self, result: RunResult, will_retry: bool) -> None:
@@ -92,7 +98,7 @@ def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
     Replicates are interleaved: every trial has run once before any runs a second time, so that a drift of the machine
     favours no setting. A run that ends in an error or a timeout goes to the end of the queue and is tried again, up to
     ``executor.max_attempts``; an error the harness raised on purpose waits for the next start, since it would only
-    repeat itself.
+    repeat itself. A run whose timing is not valid goes there too, up to ``measure.rerun_invalid`` times.
 
     Args:
         study: The points.
@@ -123,11 +129,14 @@ def _run_locked(study: Composed, jobs: Sequence[Job], study_dir: Path, command: 
     config = study.config
     store.remove_leftovers(study_dir)
     _refuse_other_protocol(study_dir, config)
-    attempts = store.last_attempts(study_dir)
-    queue = deque(job for job in jobs if _is_missing(attempts.get(job.run_id), config.executor.max_attempts))
+    histories = store.histories(study_dir)
+    invalid = store.invalid_runs(study_dir)
+    queue = deque(job for job in jobs if _is_wanted(histories.get(job.run_id), job.run_id in invalid, config))
     environment = describe()
     store.write_study(study_dir, _description(study, command, environment, store.read_study(study_dir) or {}))
     listener.planned(len(jobs), len(jobs) - len(queue), len(study.grid.skipped))
+    if warning := _oversubscription(jobs):
+        listener.warned(warning)
 
     executed, interrupted = 0, False
     if queue:
@@ -136,19 +145,24 @@ def _run_locked(study: Composed, jobs: Sequence[Job], study_dir: Path, command: 
             executor.warm_up()
             while queue:
                 job = queue.popleft()
-                job = dataclasses.replace(job, attempt=_next_attempt(attempts.get(job.run_id)))
+                job = dataclasses.replace(job, attempt=_next_attempt(histories.get(job.run_id)))
                 result = executor.execute(job)
                 store.write_run(study_dir, result)
                 executed += 1
-                attempts[job.run_id] = store.Attempt(job.run_id, job.attempt, result.status)
-                will_retry = result.retryable and job.attempt < config.executor.max_attempts
+                history = _extended(histories.get(job.run_id), Attempt(job.run_id, job.attempt, result.status))
+                histories[job.run_id] = history
+                if result.certificate is not None:
+                    (invalid.discard if result.certificate.valid else invalid.add)(job.run_id)
+                # What fails on purpose would only fail again.
+                may_differ = result.retryable or result.status is Status.ok
+                will_retry = may_differ and _is_wanted(history, job.run_id in invalid, config)
                 if will_retry:
                     queue.append(job)
                 listener.finished(result, will_retry)
         except KeyboardInterrupt:
             interrupted = True
-    unfinished = [job for job in jobs if _lacks_result(attempts.get(job.run_id))]
-    exhausted = [job for job in unfinished if not _is_missing(attempts.get(job.run_id), config.executor.max_attempts)]
+    unfinished = [job for job in jobs if _lacks_result(histories.get(job.run_id))]
+    exhausted = [job for job in unfinished if not _is_wanted(histories.get(job.run_id), False, config)]
     return StudyResult(
         study_dir=study_dir,
         planned=len(jobs),
@@ -157,6 +171,7 @@ def _run_locked(study: Composed, jobs: Sequence[Job], study_dir: Path, command: 
         exhausted=len(exhausted),
         skipped=len(study.grid.skipped),
         interrupted=interrupted,
+        invalid=len(invalid.intersection(job.run_id for job in jobs)),
     )
 
 
@@ -193,22 +208,39 @@ def _plan(study: Composed) -> list[Job]:
     return sorted(jobs.values(), key=_order)
 
 
+def _oversubscription(jobs: Sequence[Job]) -> str | None:
+    most = max((job.config.threads or 0 for job in jobs if job.config.device == "cpu"), default=0)
+    usable = usable_cpus()
+    if most <= usable:
+        return None
+    return f"threads={most} is more than the {usable:g} processors this process may use; they will wait for each other"
+
+
 def _order(job: Job) -> tuple[int, str]:
     """Shuffle the trials anew for each replicate; a trial's place depends on no other trial's presence."""
     shuffled = hashlib.sha256(f"{job.config.seed}:{job.replicate}:{job.trial_id}".encode()).hexdigest()
     return job.replicate, shuffled
 
 
-def _is_missing(attempt: store.Attempt | None, max_attempts: int) -> bool:
-    return attempt is None or (attempt.status in _UNFINISHED and attempt.attempt < max_attempts)
+def _is_wanted(history: History | None, invalid: bool, config: Config) -> bool:
+    """Tell whether a run is to be executed: it lacks a result, or a valid timing, and has attempts left."""
+    if history is None:
+        return True
+    if history.standing.status in UNFINISHED:
+        return history.last < config.executor.max_attempts
+    return invalid and history.reruns < config.measure.rerun_invalid
 
 
-def _lacks_result(attempt: store.Attempt | None) -> bool:
-    return attempt is None or attempt.status in _UNFINISHED
+def _lacks_result(history: History | None) -> bool:
+    return history is None or history.standing.status in UNFINISHED
 
 
-def _next_attempt(attempt: store.Attempt | None) -> int:
-    return 1 if attempt is None else attempt.attempt + 1
+def _next_attempt(history: History | None) -> int:
+    return 1 if history is None else history.last + 1
+
+
+def _extended(history: History | None, attempt: Attempt) -> History:
+    return History((attempt,)) if history is None else history.then(attempt)
 
 
 def _refuse_other_protocol(study_dir: Path, config: Config) -> None:

@@ -34,6 +34,9 @@ class _Clock:
     def planned(self, total: int, done: int, skipped: int) -> None:
         pass
 
+    def warned(self, message: str) -> None:
+        pass
+
     def finished(self, result: RunResult, will_retry: bool) -> None:
         self.wall_s.append(time.perf_counter())
         self.cpu_s.append(time.process_time())

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench import schema, store
+from bench.attempts import Attempt
 from bench.config import AUTO, Config, DataConfig, DataSource, DecodeConfig, Engine, flatten
 from bench.errors import StoreError
-from bench.readings import Environment, MemoryUse, PhaseTimes, Runtime, Sample
+from bench.readings import Certificate, Doubt, Environment, Finding, MemoryUse, PhaseTimes, Runtime, Sample
 from bench.records import Degeneracy, Job, RunResult, Status, TrialOutcome, Utterance, UtteranceResult, Word, WordCounts
 
 ENVIRONMENT = Environment(
@@ -81,6 +82,7 @@ OUTCOME = TrialOutcome(
     audio_files_decoded=2,
     runtime=Runtime(torch_threads=2),
 )
+DOUBTED = Certificate((Finding(Doubt.contention, "others were busy"),), (Doubt.clock,))
 SHARES = (64, 8, 4, 2, 32, 16)
 TIMELINE = (
     Sample(0.0, "start", None, 90.0),
@@ -315,10 +317,12 @@ def test_the_last_attempt_counts(study: Path) -> None:
         result = run(attempt=attempt) if last else failed(attempt=attempt, status_reason=f"attempt {attempt}")
         store.write_run(study, result)
     store.write_run(study, failed(trial="bbbb"))
-    assert store.last_attempts(study) == {
-        "aaaa-0": store.Attempt("aaaa-0", 10, Status.ok),
-        "bbbb-0": store.Attempt("bbbb-0", 1, Status.error),
+    found = store.histories(study)
+    assert {run_id: history.standing for run_id, history in found.items()} == {
+        "aaaa-0": Attempt("aaaa-0", 10, Status.ok),
+        "bbbb-0": Attempt("bbbb-0", 1, Status.error),
     }
+    assert [one.attempt for one in found["aaaa-0"].attempts] == [1, 2, 9, 10]
     assert store.load_runs(study)[["run_id", "attempt"]].to_numpy().tolist() == [["aaaa-0", 10], ["bbbb-0", 1]]
     assert set(store.load_utterances(study)["attempt"]) == {10}
     assert set(store.load_timeline(study)["attempt"]) == {1, 10}
@@ -343,6 +347,29 @@ def test_other_tools_read_the_folders_as_they_are(study: Path) -> None:
     assert len(store.load_runs(study)) == 2
 
 
+def test_a_result_outlives_a_later_attempt_that_failed(study: Path) -> None:
+    store.write_run(study, run(attempt=1, certificate=DOUBTED))
+    store.write_run(study, run(attempt=2, certificate=DOUBTED))
+    store.write_run(study, failed(attempt=3))
+    history = store.histories(study)["aaaa-0"]
+    assert (history.standing.attempt, history.last, history.reruns) == (2, 3, 2)
+    assert store.load_runs(study)["attempt"].tolist() == [2]
+
+
+def test_the_runs_whose_timing_is_not_valid_are_known(study: Path) -> None:
+    store.write_run(study, run(trial="aaaa", certificate=DOUBTED))
+    store.write_run(study, run(trial="bbbb", certificate=Certificate()))
+    store.write_run(study, run(trial="cccc", certificate=None))
+    store.write_run(study, run(trial="dddd", attempt=1, certificate=DOUBTED))
+    store.write_run(study, run(trial="dddd", attempt=2, certificate=Certificate()))
+    store.write_run(study, failed(trial="eeee"))
+    assert store.invalid_runs(study) == {"aaaa-0"}
+    told = store.load_runs(study).set_index("trial_id")
+    assert told.loc["aaaa", "doubts"].tolist() == [{"doubt": "contention", "detail": "others were busy"}]
+    assert told.loc["aaaa", "unchecked"].tolist() == ["clock"]
+    assert [told.loc[trial, "valid"] for trial in ("aaaa", "bbbb", "cccc")] == [False, True, None]
+
+
 @pytest.mark.parametrize(
     ("folder", "schema"),
     [("runs", schema.RUN_SCHEMA), ("utterances", schema.UTTERANCE_SCHEMA), ("timeline", schema.TIMELINE_SCHEMA)],
@@ -355,7 +382,7 @@ def test_columns_are_typed_even_where_all_is_null(study: Path, folder: str, sche
 
 
 def test_a_new_study_is_empty_and_has_every_column(study: Path) -> None:
-    assert store.last_attempts(study) == {}
+    assert store.histories(study) == {}
     found = store.load_runs(study)
     assert found.empty
     assert list(found.columns) == schema.RUN_SCHEMA.names
@@ -507,4 +534,4 @@ def test_a_reader_never_sees_part_of_a_file_even_when_the_writer_is_killed(study
     assert len(files) == 9
     assert len(versions) > len(files)  # they were indeed written anew meanwhile
     assert len(store.load_timeline(study)) == 3 * len(samples)
-    assert sorted(store.last_attempts(study)) == [f"{trial}-0" for trial in trials]
+    assert sorted(store.histories(study)) == [f"{trial}-0" for trial in trials]

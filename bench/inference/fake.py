@@ -4,9 +4,14 @@ It hears two words a second, always the same word, in the part of a window that 
 what else it does, so that faults can be swept like any setting.
 """
 
+import hashlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
+
+import numpy as np
 
 from bench.errors import ModelError
 from bench.measure.clock import PhaseClock
@@ -20,18 +25,27 @@ _RATE_HZ = 16_000
 _BEHAVIOURS = {
     "fake/ok": "nothing else",
     "fake/slow": "takes 0.2 s for every batch",
+    "fake/work": "computes for some milliseconds for every second of audio",
+    "fake/more_work": "computes ten percent more than that",
+    "fake/ballast": "fills 1 GiB of memory and gives it back",
+    "fake/child": "starts a process that holds 256 MiB for two seconds",
     "fake/error": "raises an unexpected error",
     "fake/oom": "runs out of memory",
     "fake/exit": "ends its process",
     "fake/hang": "never returns",
 }
 
+_STEPS_PER_S = 60
+_STEP = bytes(64 * 1024)
+_BALLAST_MIB = 1024
+_CHILD = "import time; held = bytearray(b'x') * (256 << 20); time.sleep(2)"
+
 
 class FakeEngine:
     """See the module's docstring.
 
     Args:
-        name: One of ``fake/ok, fake/slow, fake/error, fake/oom, fake/exit, fake/hang``.
+        name: One of the names above.
 
     Raises:
         ModelError: The name is none of these.
@@ -58,6 +72,12 @@ class FakeEngine:
             match self._name:
                 case "fake/slow":
                     time.sleep(0.2)
+                case "fake/work" | "fake/more_work":
+                    _compute(sum(inputs) / _RATE_HZ * _STEPS_PER_S * (1.1 if self._name == "fake/more_work" else 1.0))
+                case "fake/ballast":
+                    np.ones(_BALLAST_MIB << 20, np.uint8)
+                case "fake/child":
+                    subprocess.run([sys.executable, "-c", _CHILD], check=True)  # noqa: S603 - a constant program
                 case "fake/error":
                     raise RuntimeError("the fake engine was told to fail")
                 case "fake/oom":
@@ -77,3 +97,9 @@ class FakeEngine:
             Word(WORD, number) for number, seconds in enumerate(kept_s) for _ in range(round(seconds * WORDS_PER_S))
         ]
         return Transcript(" ".join(word.text for word in words), tuple(words), tuple(windows))
+
+
+def _compute(steps: float) -> None:
+    """Do an amount of work that is the same every time, on one core."""
+    for _ in range(round(steps)):
+        hashlib.sha256(_STEP)

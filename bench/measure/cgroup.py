@@ -12,6 +12,7 @@ from pathlib import Path
 _SELF = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
 _MIB = 1024 * 1024
+_THROTTLED = {"throttled_usec": 1e-6, "throttled_time": 1e-9}  # version 2, version 1
 _NO_LIMIT_MIB = 2**40  # version 1 writes "no limit" as the largest multiple of a page, 8 EiB
 
 
@@ -21,10 +22,14 @@ def memory_limit_mib() -> float | None:
     return min((limit / _MIB for limit in limits if limit / _MIB < _NO_LIMIT_MIB), default=None)
 
 
-def memory_in_use_mib() -> float | None:
-    """Memory that counts against the limit now, page cache too, in MiB; null where the kernel does not tell."""
-    found = [*_numbers("memory", "memory.current"), *_numbers("memory", "memory.usage_in_bytes")]
-    return found[0] / _MIB if found else None
+def memory_left_mib() -> float | None:
+    """Memory the container may still take in MiB, with page cache counted as taken; null without a limit."""
+    left = []
+    for folder in _groups("memory"):
+        for limit, in_use in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+            with suppress(OSError, ValueError):  # a group above holds other groups' memory too
+                left.append((float((folder / limit).read_text()) - float((folder / in_use).read_text())) / _MIB)
+    return min((mib for mib in left if mib < _NO_LIMIT_MIB), default=None)
 
 
 def memory_peak_mib() -> float | None:
@@ -47,15 +52,17 @@ def cpu_quota() -> float | None:
 
 
 def throttled_s() -> float | None:
-    """Seconds the group has been held back for having used up its share of CPU; null where the kernel does not tell."""
+    """Seconds the process's groups have been held back for having used up their share of CPU, summed over processors.
+
+    A group counts what its own quota held back and not what that of a group above it did, so all of them are added up.
+    Null where the kernel does not tell.
+    """
+    held_back = []
     for folder in _groups("cpu"):
         with suppress(OSError, ValueError):
             told = dict(line.split() for line in (folder / "cpu.stat").read_text().splitlines())
-            if "throttled_usec" in told:
-                return float(told["throttled_usec"]) / 1e6
-            if "throttled_time" in told:  # version 1, in nanoseconds
-                return float(told["throttled_time"]) / 1e9
-    return None
+            held_back += [float(told[name]) * unit_s for name, unit_s in _THROTTLED.items() if name in told]
+    return sum(held_back) if held_back else None
 
 
 def _numbers(controller: str, name: str) -> Iterator[float]:

@@ -84,7 +84,12 @@ def machine_cpu_s() -> tuple[float | None, float | None]:
         times = psutil.cpu_times(percpu=True)
     except (OSError, RuntimeError):  # a container may hide them
         return None, None
-    mine = [one for number, one in enumerate(times) if number in affinity()]
+    usable = affinity()
+    # Processors that are switched off, or not the container's, are left out of the list; where it holds as many as may
+    # be used it holds those, and their places are not their numbers.
+    mine = times if len(times) == len(usable) else [times[number] for number in usable if number < len(times)]
+    if not mine:
+        return None, None
     # user holds guest's time already, and nice guest_nice's; see proc(5).
     kinds = ("user", "nice", "system", "irq", "softirq")
     busy_s = sum(getattr(one, kind, 0.0) for one in mine for kind in kinds)

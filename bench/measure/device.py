@@ -1,8 +1,13 @@
 """The compute device as seen from the run's own process: whether it is there, waiting for it, peaks of its memory."""
 
+import importlib.util
+import platform
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from bench.errors import ConfigError
+from bench.measure.gpu import open_probe
 from bench.readings import Runtime
 
 _MIB = 1024 * 1024
@@ -26,6 +31,26 @@ def require(device: str) -> None:
             present = kind == "cpu"
     if not present:
         raise ConfigError(f"device={device} is not there for torch {torch.__version__} on this machine; use device=cpu")
+
+
+def why_absent(device: str) -> str | None:
+    """Say why this machine or installation has no such device, without importing torch; null where it seems to."""
+    kind = device.partition(":")[0]
+    if kind == "cuda" and open_probe(device) is None:
+        return "no NVIDIA GPU of that number answers"
+    if kind == "cuda" and not _torch_is_built_for_cuda():
+        return "this build of torch is for CPUs only; install one for CUDA (https://pytorch.org/get-started/locally)"
+    if kind == "mps" and (platform.system(), platform.machine()) != ("Darwin", "arm64"):
+        return "only Macs with Apple's processors have it"
+    return None
+
+
+def _torch_is_built_for_cuda() -> bool:
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return False
+    told = re.search(r"^cuda\b.*=\s*(.+)$", (Path(spec.origin).parent / "version.py").read_text(), re.MULTILINE)
+    return told is not None and told[1].strip() != "None"
 
 
 def synchronizer(device: str) -> Callable[[], None]:

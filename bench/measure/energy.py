@@ -27,9 +27,7 @@ class EnergyMeter:
     def __init__(self, gpu: GpuProbe | None, powercap: Path = _POWERCAP) -> None:
         self._gpu = gpu
         self._powercap = powercap
-        self._packages = [
-            _Package(folder) for folder in sorted(powercap.glob(_PACKAGES)) if folder.name.count(":") == 1
-        ]
+        self._packages = [_Package(folder) for folder in sorted(powercap.glob(_PACKAGES)) if _is_package(folder)]
         self._refused = [package.folder for package in self._packages if package.read_j() is None]
         self._gpu_start_j = self._gpu_counter_j()
 
@@ -69,6 +67,15 @@ class EnergyMeter:
 
     def _gpu_counter_j(self) -> float | None:
         return None if self._gpu is None else self._gpu.energy_j()
+
+
+def _is_package(folder: Path) -> bool:
+    """Tell a package from a part of one, and from ``psys``, which some laptops count the whole board with."""
+    try:
+        name = (folder / "name").read_text().strip()
+    except OSError:
+        name = ""
+    return folder.name.count(":") == 1 and name != "psys"
 
 
 class _Package:

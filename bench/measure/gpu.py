@@ -92,7 +92,10 @@ class GpuProbe:
         )
 
     def _slowdown(self) -> str:
-        reasons = pynvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle)
+        try:
+            reasons = pynvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle)
+        except pynvml.NVMLError_FunctionNotFound:  # its name in drivers before 535
+            reasons = pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)
         return "+".join(name for name, bit in _SLOWDOWNS.items() if reasons & bit)
 
 

@@ -31,11 +31,12 @@ def kinds() -> dict[str, float | None]:
         for line in _ROLLUP.read_text().splitlines()[1:]:
             name, size, _ = line.split()
             told[name.removesuffix(":")] = float(size) / 1024
+    files_mib, shared_mib = _status_mib("RssFile"), _status_mib("RssShmem")  # the latter are files too: those of tmpfs
     return {
         "pss_mib": told.get("Pss"),
         "uss_mib": told["Private_Clean"] + told["Private_Dirty"] if told else None,
         "anonymous_mib": _status_mib("RssAnon"),
-        "mapped_mib": _status_mib("RssFile"),
+        "mapped_mib": None if files_mib is None or shared_mib is None else files_mib + shared_mib,
     }
 
 
@@ -95,8 +96,8 @@ def give_back_freed() -> None:
 def available_mib() -> float:
     """Memory that this process could still take without swapping, within the limit of its container, in MiB."""
     free = psutil.virtual_memory().available / _MIB
-    limit, used = cgroup.memory_limit_mib(), cgroup.memory_in_use_mib()
-    return free if limit is None or used is None else min(free, limit - used)
+    left = cgroup.memory_left_mib()
+    return free if left is None else min(free, left)
 
 
 def oom_kills() -> int | None:

@@ -1,6 +1,7 @@
 """Looking at a process from outside, so that looking costs the process nothing."""
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -84,14 +85,15 @@ class ProcessSampler:
     def _descendants(self) -> dict[str, Any]:
         """Count the processes it started, and add up their memory."""
         assert self._process is not None
-        found, rss_mib = 0, 0.0
         try:
-            for child in self._process.children(recursive=True):
-                rss_mib += child.memory_info().rss / _MIB
-                found += 1
-        except psutil.Error:  # one of them has just ended; the next look will tell
+            children = self._process.children(recursive=True)
+        except psutil.Error:
             return {}
-        return {"descendants": found, "descendants_rss_mib": rss_mib}
+        resident_mib = []
+        for child in children:
+            with suppress(psutil.Error):  # it has just ended
+                resident_mib.append(child.memory_info().rss / _MIB)
+        return {"descendants": len(resident_mib), "descendants_rss_mib": sum(resident_mib)}
 
     def _gpu_fields(self, gpu: GpuProbe) -> dict[str, Any]:
         seen = gpu.sample(self._pid)

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.config import Config, validate
 from bench.errors import ConfigError, ImpossiblePoint
+from bench.measure.device import why_absent
 from bench.search.space import Space
 
 Compose = Callable[[Sequence[str]], DictConfig]
@@ -58,6 +59,8 @@ def enumerate_grid(space: Space, compose: Compose) -> Grid:
             config = to_config(_overlaid(base, values))
             try:
                 validate(config)
+                if "device" in space.values:
+                    _require_device(config.device)
             except ImpossiblePoint as error:
                 skipped.append(Skipped({**choices, **values}, str(error)))
             else:
@@ -85,6 +88,16 @@ def to_config(composed: DictConfig) -> Config:
         ) from error
     assert isinstance(config, Config)
     return config
+
+
+def _require_device(device: str) -> None:
+    """Set points aside whose device this machine lacks; a study over devices then runs on those there are.
+
+    Raises:
+        ImpossiblePoint: The device is absent.
+    """
+    if (reason := why_absent(device)) is not None:
+        raise ImpossiblePoint(f"device={device} is not there: {reason}")
 
 
 def _combinations(dimensions: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
