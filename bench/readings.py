@@ -86,7 +86,7 @@ class MemoryUse:
         pss_mib: Proportional set after inference: a page shared by n processes counts 1/n.
         uss_mib: Unique set after inference: pages of this process alone.
         anonymous_mib: Resident memory after inference that is no file's: heap and stacks.
-        mapped_mib: Resident pages of files after inference: libraries, and the cache of decoded audio.
+        mapped_mib: Resident pages of files and shared memory after inference: libraries, the cache of decoded audio.
         peak_gpu_allocated_mib: Peak of torch's live tensors after loading.
         peak_gpu_reserved_mib: Peak of what torch's allocator held from the device after loading.
     """
@@ -115,7 +115,7 @@ class Counters:
         waiting_s: Seconds its threads stood ready and had no processor, summed over threads.
         machine_busy_s: CPU seconds of everything that ran on those processors, the process too.
         stolen_s: Seconds in which the hypervisor ran something else on them.
-        quota_throttled_s: Seconds in which the container had used up its share.
+        quota_throttled_s: Seconds in which the container had used up its share, summed over processors.
         swapped_mib: What the machine moved to and from swap.
         major_faults: Pages the process had to wait for a disk for.
         thermal_events: How often a core slowed down because of heat.
@@ -160,7 +160,7 @@ class Sample:
         descendants: Processes it has started, theirs included; looked at once a second, as the next two.
         descendants_rss_mib: Their resident sets together; pages they share count more than once.
         cpu_mhz: Clock of the processors, their mean.
-        machine_cpu_pct: CPU use of all processes on the machine since the sample before; 100 is one core.
+        machine_cpu_pct: CPU use of all processes, on the processors that the driver may use, since the sample before.
         stolen_pct: Time that the hypervisor gave to others since the sample before; 100 is one core.
         cpu_energy_j: Energy of the processor packages since the run began.
         gpu_util_pct: Share of time in which the GPU executed anything, all processes.

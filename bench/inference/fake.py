@@ -37,8 +37,9 @@ _BEHAVIOURS = {
 
 _STEPS_PER_S = 60
 _STEP = bytes(64 * 1024)
-_BALLAST_MIB = 1024
-_CHILD = "import time; held = bytearray(b'x') * (256 << 20); time.sleep(2)"
+BALLAST_MIB = 1024
+CHILD_MIB = 256
+_CHILD = f"import time; held = bytearray(b'x') * ({CHILD_MIB} << 20); time.sleep(2)"
 
 
 class FakeEngine:
@@ -75,7 +76,7 @@ class FakeEngine:
                 case "fake/work" | "fake/more_work":
                     _compute(sum(inputs) / _RATE_HZ * _STEPS_PER_S * (1.1 if self._name == "fake/more_work" else 1.0))
                 case "fake/ballast":
-                    np.ones(_BALLAST_MIB << 20, np.uint8)
+                    np.ones(BALLAST_MIB << 20, np.uint8)
                 case "fake/child":
                     subprocess.run([sys.executable, "-c", _CHILD], check=True)  # noqa: S603 - a constant program
                 case "fake/error":

@@ -29,7 +29,7 @@ STOLEN = 0.02
 """Share of the processors' time that the hypervisor may give to others."""
 
 HELD_BACK = 0.01
-"""Share of the wall time in which a container may have been held back for having used up its quota."""
+"""Share of the processors' time for which a container may have been held back for having used up its quota."""
 
 CLOCK = 0.10
 """Share by which a clock may change."""
@@ -75,8 +75,11 @@ def _steadiness(inference_s: Sequence[float]) -> Iterator[Finding]:
     if first > rest * (1 + SLOW_START):
         more = 100 * (first / rest - 1)
         yield Finding(Doubt.warm_up, f"the first pass took {more:.0f} % longer than the others; raise measure.warmup")
+        inference_s = inference_s[1:]  # which explains what the first does to the rest of this
     elif (drift := _drift(inference_s)) is not None:
         yield Finding(Doubt.warm_up, f"the passes changed steadily, by {100 * drift:+.0f} % from first to last third")
+    if len(inference_s) < 2:
+        return
     mean = statistics.fmean(inference_s)
     if (spread := statistics.stdev(inference_s) / mean) > SPREAD:
         yield Finding(Doubt.spread, f"the passes vary by {100 * spread:.0f} % (standard deviation over mean)")
@@ -119,7 +122,7 @@ def _disturbances(counters: Counters) -> Iterator[Finding]:
     if counters.stolen_s is not None and counters.stolen_s - unsure_s > STOLEN * available_s:
         share = counters.stolen_s / available_s
         yield Finding(Doubt.steal, f"the hypervisor gave {100 * share:.1f} % of the processors' time to others")
-    if counters.quota_throttled_s is not None and counters.quota_throttled_s > HELD_BACK * counters.wall_s:
+    if counters.quota_throttled_s is not None and counters.quota_throttled_s > HELD_BACK * available_s:
         yield Finding(
             Doubt.quota,
             f"the container had used up its share of CPU for {counters.quota_throttled_s:.2g} s; raise its limit, or"
