@@ -1,16 +1,14 @@
-"""The typed configuration: what every setting is called, its type, its default, and which values make sense.
+"""The typed configuration: what every setting is called, its type and its default.
 
 Hydra composes the YAML files of ``conf/`` into these dataclasses, which :mod:`bench.search.compose` registers as a
-schema, so an unknown key or a wrong type is refused before anything runs. Nothing here has an effect beyond raising.
+schema, so an unknown key or a wrong type is refused before anything runs. Which values make sense is in
+:mod:`bench.validation`.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
-
-from bench.errors import ConfigError, ImpossiblePoint
 
 
 class Engine(StrEnum):
@@ -249,127 +247,3 @@ def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flatten(value, f"{prefix}{item.name}.")
         else:
             yield prefix + item.name, value.value if isinstance(value, StrEnum) else value
-
-
-def validate(config: Config) -> None:
-    """Check what types alone cannot.
-
-    Raises:
-        ImpossiblePoint: Values that a grid may well produce but no run can honour (a stride of half the chunk).
-        ConfigError: Values that are wrong in any combination (a negative batch size).
-    """
-    _validate_study_name(config.study)
-    _validate_device(config.device)
-    _validate_counts(config)
-    _validate_prices(config.measure.price_per_hour)
-    _validate_data(config.data)
-    _validate_windows(config)
-    _validate_strategy(config.decode)
-
-
-_MOST = 2**31 - 1
-_SHORTEST_CHUNK_S = 0.1
-_LONGEST_NAME = 200  # file systems allow 255 bytes, and temporary names need some of them
-
-
-def _validate_study_name(study: str) -> None:
-    if not study or study in {".", ".."} or any(mark in study for mark in "/\\:\0") or study != study.strip():
-        raise ConfigError(f"study={study!r} cannot name a folder; use a plain name such as study=my_sweep")
-    if len(study.encode()) > _LONGEST_NAME:
-        raise ConfigError(f"study={study:.40}... is too long for a folder's name; use at most {_LONGEST_NAME} bytes")
-
-
-def _validate_device(device: str) -> None:
-    kind, _, index = device.partition(":")
-    if kind not in {"cpu", "cuda", "mps"} or (
-        ":" in device and not (kind == "cuda" and index.isdecimal() and len(index) <= 3)
-    ):
-        raise ConfigError(f"device={device!r} is unknown; use cpu, cuda, cuda:1 or mps")
-
-
-def _validate_counts(config: Config) -> None:
-    batch_size = config.decode.batch_size
-    if isinstance(batch_size, str) and batch_size != AUTO:
-        raise ConfigError(f"decode.batch_size={batch_size} is no number; give one, or {AUTO}")
-    bounds: list[tuple[str, int | None, int, int]] = [
-        ("decode.batch_size", None if isinstance(batch_size, str) else batch_size, 1, _MOST),
-        ("decode.num_beams", config.decode.num_beams, 1, _MOST),
-        ("data.limit", config.data.limit, 1, _MOST),
-        ("threads", config.threads, 1, 1024),
-        ("seed", config.seed, 0, 2**32 - 1),
-        ("measure.warmup", config.measure.warmup, 0, _MOST),
-        ("measure.repeats", config.measure.repeats, 1, _MOST),
-        ("measure.replicates", config.measure.replicates, 1, _MOST),
-        ("measure.single_stream", config.measure.single_stream, 0, _MOST),
-        ("measure.rerun_invalid", config.measure.rerun_invalid, 0, _MOST),
-        ("executor.max_attempts", config.executor.max_attempts, 1, _MOST),
-    ]
-    for name, value, least, most in bounds:
-        if value is not None and value < least:
-            raise ConfigError(f"{name}={value} is too small; give at least {least}")
-        if value is not None and value > most:
-            raise ConfigError(f"{name}={value} is too large; give at most {most}")
-    if not 0.01 <= config.measure.sample_hz <= 1000:
-        raise ConfigError(f"measure.sample_hz={config.measure.sample_hz:g} must be between 0.01 and 1000")
-    for name, limit in [
-        ("executor.timeout_s", config.executor.timeout_s),
-        ("model.max_window_s", config.model.max_window_s),
-    ]:
-        if limit is not None and not 0 < limit < math.inf:
-            raise ConfigError(f"{name}={limit:g} must be a number of seconds above 0, or null for no limit")
-    if config.decode.task not in (None, "transcribe", "translate"):
-        raise ConfigError(f"decode.task={config.decode.task} is unknown; use transcribe, translate or null")
-
-
-def _validate_prices(prices: PriceConfig) -> None:
-    for device, price in flatten(prices):
-        if price is not None and not 0 <= price < math.inf:
-            raise ConfigError(
-                f"measure.price_per_hour.{device}={price:g} is no price; give a number from 0 up, or null"
-            )
-
-
-def _validate_data(data: DataConfig) -> None:
-    if data.source is DataSource.manifest and not data.path:
-        raise ConfigError("data=manifest needs a file; add data.path=FILE.csv (columns path,text) or FILE.jsonl")
-    if data.source is DataSource.demo and data.path is not None:
-        raise ConfigError(f"data.path={data.path} is not used by the demo recordings; add data=manifest")
-
-
-def _validate_strategy(decode: DecodeConfig) -> None:
-    if decode.strategy is Strategy.chunked:
-        return
-    if decode.stride_length_s:
-        raise ImpossiblePoint(
-            f"decode.strategy={decode.strategy} has no strides, but decode.stride_length_s={decode.stride_length_s:g};"
-            f" use decode={decode.strategy}, or decode.stride_length_s=0"
-        )
-    if decode.merge is Merge.pipeline:
-        raise ImpossiblePoint(
-            f"decode.merge=pipeline searches overlapping windows, and decode.strategy={decode.strategy} has none;"
-            " use decode.merge=aligned"
-        )
-
-
-def _validate_windows(config: Config) -> None:
-    chunk, stride = config.decode.chunk_length_s, config.decode.stride_length_s
-    if not _SHORTEST_CHUNK_S <= chunk < math.inf:
-        raise ConfigError(f"decode.chunk_length_s={chunk:g} must be a number of seconds from {_SHORTEST_CHUNK_S:g} up")
-    if not (math.isfinite(stride) and stride >= 0):
-        raise ConfigError(f"decode.stride_length_s={stride:g} must be zero or a positive number of seconds")
-    if 2 * stride >= chunk:
-        raise ImpossiblePoint(
-            f"decode.stride_length_s={stride:g} (each side) is not smaller than half of"
-            f" decode.chunk_length_s={chunk:g}; use a stride below {chunk / 2:g} or a longer chunk"
-        )
-    longest = config.model.max_window_s
-    if longest is not None and chunk > longest:
-        raise ImpossiblePoint(
-            f"decode.chunk_length_s={chunk:g} is longer than model.max_window_s={longest:g}, all that"
-            f" {config.model.name} can see; use at most {longest:g}"
-        )
-    if longest is not None and config.decode.strategy is Strategy.sequential and chunk != longest:
-        raise ImpossiblePoint(
-            f"decode.strategy=sequential walks in windows of model.max_window_s={longest:g}, but"
-            f" decode.chunk_length_s={chunk:g}; use decode.chunk_length_s={longest:g}"
-        )

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.config import Config, DataSource, DecodeConfig, Engine, Merge, NormalizerName, Strategy, flatten, validate
+from bench.config import Config, DataSource, DecodeConfig, Engine, Merge, NormalizerName, Strategy, flatten
 from bench.errors import ConfigError, ImpossiblePoint
+from bench.validation import validate
 
 
 def changed(name: str, value: object, config: Any = None) -> Any:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -54,8 +55,8 @@ def spin(cpu: int) -> None:
         pass
 
 
-def doubts(row: "pd.Series[object]") -> list[str]:
-    return [str(one["doubt"]) for one in row["doubts"]]  # type: ignore[index, attr-defined]
+def doubts(row: "pd.Series[Any]") -> list[str]:
+    return [str(one["doubt"]) for one in row["doubts"]]
 
 
 WORK = ["model.name=fake/work", "measure.repeats=4"]

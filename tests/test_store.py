@@ -364,10 +364,10 @@ def test_the_runs_whose_timing_is_not_valid_are_known(study: Path) -> None:
     store.write_run(study, run(trial="dddd", attempt=2, certificate=Certificate()))
     store.write_run(study, failed(trial="eeee"))
     assert store.invalid_runs(study) == {"aaaa-0"}
-    told = store.load_runs(study).set_index("trial_id")
-    assert told.loc["aaaa", "doubts"].tolist() == [{"doubt": "contention", "detail": "others were busy"}]
-    assert told.loc["aaaa", "unchecked"].tolist() == ["clock"]
-    assert [told.loc[trial, "valid"] for trial in ("aaaa", "bbbb", "cccc")] == [False, True, None]
+    told = {row["trial_id"]: row for row in store.load_runs(study).to_dict("records")}
+    assert list(told["aaaa"]["doubts"]) == [{"doubt": "contention", "detail": "others were busy"}]
+    assert list(told["aaaa"]["unchecked"]) == ["clock"]
+    assert [told[trial]["valid"] for trial in ("aaaa", "bbbb", "cccc")] == [False, True, None]
 
 
 @pytest.mark.parametrize(
@@ -467,7 +467,7 @@ def test_a_column_an_earlier_version_did_not_have_is_null(study: Path) -> None:
 def test_a_write_that_fails_leaves_nothing_behind(study: Path) -> None:
     store.write_run(study, run())
     files = {path.relative_to(study) for path in study.rglob("*")}
-    (study / "runs" / store.Attempt("bbbb-0", 1, Status.ok).file_name).mkdir()  # a file cannot replace a folder
+    (study / "runs" / Attempt("bbbb-0", 1, Status.ok).file_name).mkdir()  # a file cannot replace a folder
     with pytest.raises(OSError, match="directory"):
         store.write_run(study, run(trial="bbbb"))
     assert not [path for path in (study / "runs").iterdir() if path.name.startswith(".")]

@@ -1,30 +1,27 @@
 """Runs on this machine, one at a time, each in a child of a process server that has the libraries imported."""
 
 import dataclasses
-import math
 import multiprocessing
 import os
 import signal
 import sys
 import time
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import pairwise
-from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
-from bench.config import Config
 from bench.execute import child
+from bench.execute.watch import Watch
 from bench.measure import cgroup, memory
 from bench.measure.energy import EnergyMeter
-from bench.measure.gpu import open_probe
+from bench.measure.gpu import GpuProbe, open_probe
 from bench.measure.timeline import ProcessSampler
 from bench.measure.validity import certify
-from bench.readings import EnergyUse, Environment, PhaseMark, Sample
-from bench.records import Job, RunResult, Status
+from bench.readings import Certificate, EnergyUse, Environment
+from bench.records import Job, RunResult, Status, TrialOutcome
 
 # Importing transformers alone leaves two seconds a run for the model family's own modules.
 _PRELOAD = [
@@ -35,8 +32,6 @@ _PRELOAD = [
     "transformers.models.whisper.modeling_whisper",
     "transformers.models.whisper.generation_whisper",
 ]
-
-_PARTING_S = 10.0  # what a process may take to go once it has told its ending
 
 
 class LocalExecutor:
@@ -94,15 +89,13 @@ class LocalExecutor:
                 process.start()
             sender.close()
             sampler = ProcessSampler(process.pid or 0, gpu, energy)
-            watch = _Watch(process, receiver, sampler, started_s, job.config)
+            watch = Watch(process, receiver, sampler, started_s, job.config)
             ending = watch.until_gone() or _explain_death(process.exitcode, oom_kills, log)
         finally:
             _end(process)
         wall_s = time.monotonic() - started_s
         if log.exists() and not log.stat().st_size:
             log.unlink()
-        timed = _timed(watch.marks)
-        during = [sample for sample in watch.samples if timed is not None and timed[0] <= sample.t_s < timed[1]]
         return RunResult(
             job=job,
             status=ending.status,
@@ -112,111 +105,25 @@ class LocalExecutor:
             wall_s=wall_s,
             outcome=ending.outcome,
             timeline=tuple(watch.samples),
-            environment=self._environment
-            if gpu is None
-            else dataclasses.replace(self._environment, gpu=gpu.name, gpu_driver=gpu.driver, gpu_cuda=gpu.cuda),
+            environment=self._on(gpu),
             traceback=ending.traceback,
             marks=tuple(watch.marks),
-            energy=EnergyUse() if timed is None else energy.used(watch.samples, *timed),
+            energy=EnergyUse() if watch.timed is None else energy.used(watch.samples, *watch.timed),
             gpu_memory_before_mib=gpu_before.memory_mib if gpu_before else None,
             cgroup_peak_mib=_risen(container_peak_mib, cgroup.memory_peak_mib()),
-            certificate=None
-            if ending.outcome is None
-            else certify(
-                [one.inference_s for one in ending.outcome.passes],
-                ending.outcome.counters,
-                during,
-                on_gpu=gpu is not None,
-            ),
+            certificate=_certificate(ending.outcome, watch, on_gpu=gpu is not None),
         )
 
-
-class _Watch:
-    """Samples a run's process at a steady rate and listens to it, until it is gone or out of time.
-
-    Attributes:
-        samples: What was seen so far.
-        marks: The phases that have begun so far.
-    """
-
-    def __init__(
-        self,
-        process: multiprocessing.process.BaseProcess,
-        receiver: connection.Connection,
-        sampler: ProcessSampler,
-        started_s: float,
-        config: Config,
-    ) -> None:
-        self._process = process
-        self._receiver: connection.Connection | None = receiver
-        self._started_s = started_s
-        self._limit_s = config.executor.timeout_s
-        self._give_up_s = math.inf if self._limit_s is None else started_s + self._limit_s
-        self._period_s = 1 / config.measure.sample_hz
-        self._sampler = sampler
-        self._ending: child.Ending | None = None
-        self.samples: list[Sample] = []
-        self.marks = [PhaseMark("start", 0.0)]
-
-    def until_gone(self) -> child.Ending | None:
-        """Watch; returns how the run ended, or null where its process died without a word.
-
-        A process that has told its ending is given a moment to go, and then no longer waited for.
-        """
-        next_sample_s = self._started_s
-        while True:
-            now_s = time.monotonic()
-            if now_s >= self._give_up_s:
-                self._hear_the_rest()
-                return self._ending or self._out_of_time()
-            if now_s >= next_sample_s:
-                self._sample(now_s)
-                next_sample_s += self._period_s * (1 + (now_s - next_sample_s) // self._period_s)
-            sources: list[int | connection.Connection] = [self._process.sentinel]
-            if self._receiver is not None:
-                sources.append(self._receiver)
-            wait_s = min(next_sample_s, self._give_up_s) - time.monotonic()
-            ready = connection.wait(sources, timeout=max(0.0, wait_s))
-            if self._receiver in ready:
-                self._listen()
-            elif self._process.sentinel in ready:
-                return self._ending
-
-    def _hear_the_rest(self) -> None:
-        while self._receiver is not None and self._receiver.poll():
-            self._listen()
-
-    def _sample(self, now_s: float) -> None:
-        sample = self._sampler.sample(now_s - self._started_s, self.marks[-1].phase)
-        if sample is not None:
-            self.samples.append(sample)
-
-    def _listen(self) -> None:
-        assert self._receiver is not None
-        try:
-            message = self._receiver.recv()
-        except (EOFError, OSError):  # closed, or killed in the middle of a message
-            self._receiver = None
-            return
-        if isinstance(message, child.Ending):
-            self._ending = message
-            self._give_up_s = time.monotonic() + _PARTING_S
-        else:
-            self.marks.append(PhaseMark(message.name, message.at_s - self._started_s))
-            self._sample(time.monotonic())  # so that what grows is known at the edges of every phase
-
-    def _out_of_time(self) -> child.Ending:
-        phase = self.marks[-1].phase
-        reason = f"still in phase {phase!r} after executor.timeout_s={self._limit_s:g}; raise it or ask for less"
-        return child.Ending(Status.timeout, reason, retryable=True)
+    def _on(self, gpu: GpuProbe | None) -> Environment:
+        if gpu is None:
+            return self._environment
+        return dataclasses.replace(self._environment, gpu=gpu.name, gpu_driver=gpu.driver, gpu_cuda=gpu.cuda)
 
 
-def _timed(marks: Sequence[PhaseMark]) -> tuple[float, float] | None:
-    """When the timed passes began and ended, in seconds since the process was asked for; null for a run without any."""
-    for mark, following in pairwise(marks):
-        if mark.phase == "inference":
-            return mark.t_s, following.t_s
-    return None
+def _certificate(outcome: TrialOutcome | None, watch: Watch, on_gpu: bool) -> Certificate | None:
+    if outcome is None:
+        return None
+    return certify([one.inference_s for one in outcome.passes], outcome.counters, watch.while_timed(), on_gpu)
 
 
 def _risen(before: float | None, after: float | None) -> float | None:

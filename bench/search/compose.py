@@ -23,10 +23,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.config import Config, flatten, validate
+from bench.config import Config, flatten
 from bench.errors import ConfigError
 from bench.search.grid import Grid, enumerate_grid, to_config
 from bench.search.space import parse_space
+from bench.validation import validate
 
 _PACKAGE = Path(__file__).parents[1]
 # Beside the package in a checkout, inside it in a wheel.

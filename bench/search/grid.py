@@ -8,10 +8,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.config import Config, validate
+from bench.config import Config
 from bench.errors import ConfigError, ImpossiblePoint
 from bench.measure.device import why_absent
 from bench.search.space import Space
+from bench.validation import validate
 
 Compose = Callable[[Sequence[str]], DictConfig]
 """Composes a configuration from overrides, without Hydra's own node."""

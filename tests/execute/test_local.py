@@ -12,7 +12,8 @@ import pytest
 
 from bench.config import Config, ExecutorConfig
 from bench.execute.child import Ending, PhaseBegan
-from bench.execute.local import _explain_death, _Watch
+from bench.execute.local import _explain_death
+from bench.execute.watch import Watch
 from bench.measure import memory
 from bench.measure.energy import EnergyMeter
 from bench.measure.timeline import ProcessSampler
@@ -48,7 +49,7 @@ def _watch(behaviour: Behaviour, timeout_s: float | None) -> tuple[Ending | None
     process.start()
     sender.close()
     sampler = ProcessSampler(process.pid or 0, None, EnergyMeter(None))
-    watch = _Watch(process, receiver, sampler, started_s, Config(executor=ExecutorConfig(timeout_s=timeout_s)))
+    watch = Watch(process, receiver, sampler, started_s, Config(executor=ExecutorConfig(timeout_s=timeout_s)))
     try:
         return watch.until_gone(), watch.samples
     finally:
@@ -75,7 +76,7 @@ class TestWatch:
         assert samples[-1].phase == "score"
 
     def test_a_process_that_does_not_go_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bench.execute.local._PARTING_S", 0.5)
+        monkeypatch.setattr("bench.execute.watch._PARTING_S", 0.5)
         assert _watch(_lingers_after_its_ending, timeout_s=None)[0] == Ending(Status.ok, "told")
 
     def test_half_an_ending_is_none(self) -> None:

@@ -15,7 +15,7 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from bench.assets.weights import ensure_weights
-from bench.config import Attention, Config, DecodeConfig, DType, Merge, ModelConfig, Strategy, validate
+from bench.config import Attention, Config, DecodeConfig, DType, Merge, ModelConfig, Strategy
 from bench.data.audio import decode_audio
 from bench.errors import BenchError, ConfigError, ImpossiblePoint, ModelError
 from bench.inference.transcribe import transcribe
@@ -23,6 +23,7 @@ from bench.inference.whisper import WhisperEngine
 from bench.inference.whisper_text import Said
 from bench.measure.clock import PhaseClock
 from bench.records import Samples, Transcript
+from bench.validation import validate
 
 RATE_HZ = 16_000
 
