@@ -34,9 +34,10 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## Measure the harness itself, its memory, and its core against what else people run; needs an idle machine
+bench: $(STAMP) ## Measure the harness, check what it measures, and compare its core with what else people run; needs an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.harness
+	$(BIN)/python -m benchmarks.measurement
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.speed
 

@@ -7,6 +7,7 @@ From Python, what the command line does::
     runs = bench.run("-m", "study=mine", "decode.chunk_length_s=10,20,30")
     bench.figures.heatmap(runs, bench.metrics.WER)
     utterances = bench.load_utterances("results/mine")
+    bench.compare("results/mine", "decode.chunk_length_s")
     bench.write_report("results/mine")
 
 Everything is imported when it is first used: ``import bench`` costs nothing, and the driver of a sweep never loads
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench import metrics
-    from bench.api import run, write_report
+    from bench.api import compare, run, write_report
     from bench.report import figures
     from bench.store import load_runs, load_timeline, load_utterances
 
-__all__ = ["figures", "load_runs", "load_timeline", "load_utterances", "metrics", "run", "write_report"]
+__all__ = ["compare", "figures", "load_runs", "load_timeline", "load_utterances", "metrics", "run", "write_report"]
 
 _HOMES = {
+    "compare": "bench.api",
     "run": "bench.api",
     "write_report": "bench.api",
     "load_runs": "bench.store",

@@ -1,4 +1,4 @@
-"""The command line: ``asr-sweep run | report | list``, the same as ``python -m bench run | report | list``.
+"""The command line: ``asr-sweep run | report | compare | list | doctor``, the same as ``python -m bench ...``.
 
 Commands import what they need when they run, so that ``--help`` answers at once and the driver of a sweep never
 imports torch.
@@ -16,6 +16,7 @@ from bench.errors import BenchError, ConfigError
 _FAILED = 1
 _WRONG_REQUEST = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_PIPED_WIDTH = 400  # a program that reads a table wants a line a row
 
 _RUN_HELP = """\
 run takes Hydra's grammar:
@@ -75,9 +76,19 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write a study's report: index.html, summary.md and figures")
     report.add_argument("study", help="name of a study under results/, or the path of its folder")
     report.set_defaults(command=_report)
+    comparing = commands.add_parser("compare", help="compare the speed of one setting's values, all else being equal")
+    comparing.add_argument("study", help="name of a study under results/, or the path of its folder")
+    comparing.add_argument("setting", help="the setting: device, threads, model.dtype, ...")
+    comparing.add_argument("--baseline", metavar="VALUE", help="compare with it (default: cpu, float32, the least)")
+    comparing.set_defaults(command=_compare)
+    for command in (report, comparing):
+        command.add_argument("--valid-only", action="store_true", help="leave out timings that are not valid")
     listing = commands.add_parser("list", help="list the studies there are")
     listing.set_defaults(command=_list)
-    for command in (report, listing):
+    doctor = commands.add_parser("doctor", help="say whether this machine is fit for timings, and what to mend")
+    doctor.add_argument("--seconds", type=float, default=10.0, help="length of its probe (default: %(default)g)")
+    doctor.set_defaults(command=_doctor)
+    for command in (report, comparing, listing, doctor):
         command.add_argument(
             "--results", default="results", help="folder that holds the studies (default: %(default)s)"
         )
@@ -113,6 +124,11 @@ def _run(arguments: list[str]) -> int:
         say(f"report: {build(result.study_dir, Path(study.config.results.reports)) / 'index.html'}")
     if result.unfinished:
         say(f"{result.unfinished} of {result.planned} runs failed; the reasons are in the column status_reason")
+    if result.invalid:
+        say(
+            f"{result.invalid} of {result.planned} timings are not valid; the reasons are in the column doubts;"
+            f" to time them again: {command} measure.rerun_invalid={study.config.measure.rerun_invalid + 1}"
+        )
     if result.exhausted:
         more = study.config.executor.max_attempts + 1
         say(
@@ -126,10 +142,34 @@ def _run(arguments: list[str]) -> int:
 def _report(options: argparse.Namespace) -> int:
     from bench.report import build
 
-    named = Path(options.study)
-    study_dir = named if (named / "study.yaml").exists() else Path(options.results) / options.study
-    print(build(study_dir, Path(options.reports)) / "index.html")
+    print(build(_study_dir(options), Path(options.reports), options.valid_only) / "index.html")
     return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench.report.comparison import compare_study
+
+    compared = compare_study(_study_dir(options), options.setting, options.baseline, options.valid_only)
+    heads, rows = compared.cells()
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else _PIPED_WIDTH)
+    table = Table(*map(escape, heads), box=box.HEAVY_HEAD if terminal else None)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    for line in compared.notes(options.valid_only):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _study_dir(options: argparse.Namespace) -> Path:
+    named = Path(options.study)
+    return named if (named / "study.yaml").exists() else Path(options.results) / options.study
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -161,6 +201,14 @@ def _list(options: argparse.Namespace) -> int:
             str(runs["started_at"].max())[:16] if len(runs) else "–",
         )
     Console().print(table)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from bench.doctor import examine, lines
+
+    for line in lines(examine(options.seconds, Path(options.results))):
+        print(line, flush=True)
     return 0
 
 

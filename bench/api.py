@@ -37,8 +37,13 @@ def run(*arguments: str) -> pd.DataFrame:
     return load_runs(result.study_dir)
 
 
-def write_report(study_dir: str | Path, reports_root: str | Path = "reports") -> Path:
+def write_report(study_dir: str | Path, reports_root: str | Path = "reports", valid_only: bool = False) -> Path:
     """Write a study's report, as ``asr-sweep report`` does.
+
+    Args:
+        study_dir: The study's folder of results.
+        reports_root: Folder of all reports.
+        valid_only: Leave timings that are known not to be valid out of everything about speed.
 
     Returns:
         The report's folder, with ``index.html``, ``summary.md`` and the figures.
@@ -49,4 +54,25 @@ def write_report(study_dir: str | Path, reports_root: str | Path = "reports") ->
     # Drawing takes seconds to import, which a notebook that only runs studies should not pay.
     from bench.report import build
 
-    return build(Path(study_dir), Path(reports_root))
+    return build(Path(study_dir), Path(reports_root), valid_only)
+
+
+def compare(study_dir: str | Path, setting: str, baseline: str | None = None, valid_only: bool = False) -> pd.DataFrame:
+    """Compare the speed of one setting's values, all else being equal, as ``asr-sweep compare`` does.
+
+    Args:
+        study_dir: The study's folder of results.
+        setting: The setting, dotted as in the configuration: ``device``, ``threads``, ``model.dtype``.
+        baseline: The value to compare with; null takes ``cpu``, ``float32``, or the smallest there is.
+        valid_only: Leave timings that are known not to be valid out.
+
+    Returns:
+        A row a pair, as :func:`bench.report.comparison.comparison_frame` describes it.
+
+    Raises:
+        StoreError: There is no such study, or nothing of it can be compared.
+        ConfigError: The setting does not vary within the study, or never has that value.
+    """
+    from bench.report.comparison import compare_study
+
+    return compare_study(Path(study_dir), setting, baseline, valid_only).frame()

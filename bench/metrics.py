@@ -44,3 +44,19 @@ RTFX = Metric("rtfx", "RTFx", "", smaller_is_better=False)
 PEAK_RSS = Metric("peak_rss_mib", "Peak RAM", "MiB", smaller_is_better=True, decimals=0)
 PEAK_GPU = Metric("peak_gpu_reserved_mib", "Peak GPU memory", "MiB", smaller_is_better=True, decimals=0)
 METRICS = (WER, RTFX, PEAK_RSS, PEAK_GPU)
+
+WINDOW_LATENCIES = tuple(
+    Metric(f"window_latency_{rank}_s", f"Window {rank}", "s", smaller_is_better=True, decimals=3)
+    for rank in ("p50", "p90", "p99")
+)
+UTTERANCE_LATENCIES = tuple(
+    Metric(f"utterance_latency_{rank}_s", f"Utterance {rank}", "s", smaller_is_better=True, decimals=3)
+    for rank in ("p50", "p90", "p99")
+)
+COLD = Metric("cold_s", "Cold first call", "s", smaller_is_better=True, decimals=2)
+ENERGY = Metric(
+    "energy_j_per_audio_h", "Energy an hour of audio", "Wh", smaller_is_better=True, scale=1 / 3600, decimals=3
+)
+COST = Metric("cost_per_audio_h", "Cost an hour of audio", "", smaller_is_better=True, decimals=4)
+COSTS = (*WINDOW_LATENCIES, *UTTERANCE_LATENCIES, COLD, ENERGY, COST)
+"""What a setting takes besides its time and memory. Energies compare only where ``energy_scope`` is the same."""

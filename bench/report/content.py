@@ -9,9 +9,14 @@ import yaml
 from bench.metrics import METRICS, PEAK_GPU, PEAK_RSS, WER
 from bench.records import Status
 from bench.report.degenerate import any_degenerate, counts_text, degenerate_settings, faults
+from bench.report.devices import devices
+from bench.report.footprint import footprint
 from bench.report.frontier import Recommendation, pareto_front, recommend
 from bench.report.labels import clean, describe, name_of, plain, value_of
+from bench.report.latency import latency
+from bench.report.scaling import oversubscribed, scaling_sections
 from bench.report.tables import Block
+from bench.report.validity import doubt_of, doubtful_pick, validity
 from bench.report.verdict import caveats, costs, headline, not_compared, recommended_rows
 
 _MOST_SKIPPED = 40
@@ -20,26 +25,41 @@ _MOST_FAILED_UTTERANCES = 40
 _MOST_CHARACTERS = 1500
 
 
-def content(study: str, found: list[Block], utterances: pd.DataFrame, told: Mapping[str, Any]) -> dict[str, Any]:
+def content(
+    study: str,
+    found: list[Block],
+    utterances: pd.DataFrame,
+    samples: pd.DataFrame,
+    told: Mapping[str, Any],
+    valid_only: bool = False,
+) -> dict[str, Any]:
     """Gather everything a report says in words.
 
     Args:
         study: The study's name.
         found: Its blocks of runs; may be none.
         utterances: Its utterances.
+        samples: Its timelines.
         told: The study's own description; any part may be missing.
+        valid_only: Whether timings that are not valid have been left out of the blocks.
     """
+    compared = devices(found, samples, told.get("skipped") or [])
+    apart = not_compared(found)
+    if apart and compared and compared["rows"]:
+        apart[0] += f" The one exception is the same setting on another device: {compared['title']}."
     return {
         "study": study,
-        "sections": [_section(block, utterances) for block in found],
-        "not_compared": not_compared(found),
+        "sections": [_section(block, utterances, valid_only) for block in found],
+        "devices": compared,
+        "scaling": scaling_sections(found),
+        "not_compared": apart,
         "failures": _failures(found),
         "failed_utterances": _failed_utterances(utterances),
         **_description(told),
     }
 
 
-def _section(block: Block, utterances: pd.DataFrame) -> dict[str, Any]:
+def _section(block: Block, utterances: pd.DataFrame, valid_only: bool) -> dict[str, Any]:
     """Gather what the templates say about one block."""
     recommendation = recommend(block)
     memory = [metric for metric in (PEAK_RSS, PEAK_GPU) if block.table[metric.column].notna().any()]
@@ -58,7 +78,15 @@ def _section(block: Block, utterances: pd.DataFrame) -> dict[str, Any]:
         "memory": memory,
         "order": "fastest first" if block.table[WER.column].isna().all() else "most accurate first",
         "degenerate": any_degenerate(block),
-        "caveats": [*caveats(block), *degenerate_settings(block, utterances)],
+        "caveats": [
+            *doubtful_pick(block, recommendation, valid_only),
+            *caveats(block),
+            *oversubscribed(block),
+            *degenerate_settings(block, utterances),
+        ],
+        "validity": validity(block, valid_only),
+        "latency": latency(block),
+        "footprint": footprint(block, recommendation),
         "environment": [
             (name_of(name), value_of(value, name)) for name, value in _environment(block).items() if value is not None
         ],
@@ -74,7 +102,7 @@ def _shown(row: "pd.Series[Any]") -> dict[str, Any]:
     seconds = _number(row["inference_s"], 2)
     runs = f"{row['runs_ok']} of {row['runs']}" if row["runs_ok"] != row["runs"] else f"{row['runs']}"
     told = {"label": row["label"], "status": row["status"], "runs": runs, "inference_s": seconds}
-    return told | {"degenerate": counts_text(row)} | texts | metrics
+    return told | {"degenerate": counts_text(row), "doubt": doubt_of(row)} | texts | metrics
 
 
 def _number(value: float, decimals: int) -> str:

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bench.report.heatmap import heatmap
+from bench.report.scaling import scaling
+from bench.report.speedup import speedup
 from bench.report.style import (
     BLUE,
     GREEN,
-    INK,
     MUTED,
-    ORANGE,
     PURPLE,
     SKY,
     VERMILION,
@@ -29,9 +29,10 @@ from bench.report.style import (
     wrap,
 )
 from bench.report.tables import PHASES, Block, blocks
+from bench.report.timeline import timeline
 from bench.report.tradeoff import tradeoff
 
-__all__ = ["heatmap", "memory", "phases", "timeline", "tradeoff"]
+__all__ = ["heatmap", "memory", "phases", "scaling", "speedup", "timeline", "tradeoff"]
 
 _MOST_BARS = 30
 
@@ -58,14 +59,6 @@ _MEMORY_LOOK = (
         "#CDEBE1",
     ),
 )
-_TRACKS = (
-    ("cpu_pct", "CPU [%]\n100 % = 1 core", BLUE),
-    ("rss_mib", "RAM [MiB]", VERMILION),
-    ("gpu_util_pct", "GPU use [%]", GREEN),
-    ("gpu_process_mib", "GPU memory of\nthe run [MiB]", PURPLE),
-    ("gpu_memory_mib", "GPU memory of\nthe device [MiB]", ORANGE),
-)
-_BANDS = ("#E8E8E8", "#D3E6F3", "#FBE8C8", "#D5EFE5", "#F3DDE9", "#FBDCCB", "#FBF7CE")
 
 
 @styled
@@ -117,14 +110,14 @@ def phases(runs: pd.DataFrame) -> Figure | None:
         runs: Rows of the runs table; may hold several blocks.
 
     Returns:
-        The figure; null where no run ended well.
+        The figure; null where no run has a timing.
     """
-    drawn = [block for block in blocks(runs) if block.table["typical_run"].notna().any()]
+    drawn = [block for block in blocks(runs) if block.table["inference_s"].notna().any()]
     if not drawn:
         return None
-    shown = [_least(block, "typical_run", "inference_s") for block in drawn]
+    shown = [_least(block, "inference_s", "inference_s") for block in drawn]
     what = "Where the time goes"
-    titles = [_title(what, block, table, "typical_run") for block, table in zip(drawn, shown, strict=True)]
+    titles = [_title(what, block, table, "inference_s") for block, table in zip(drawn, shown, strict=True)]
     figure, parts = stack(titles, [1.7 + row_height(table["label"]) * len(table) for table in shown])
     for part, table in zip(parts, shown, strict=True):
         axis = part.subplots()
@@ -156,40 +149,3 @@ def _least(block: Block, measured: str, column: str) -> pd.DataFrame:
 def _title(what: str, block: Block, shown: pd.DataFrame, measured: str) -> str:
     count = int(block.table[measured].notna().sum())
     return f"{what}: {block.title}" + (f", the {len(shown)} least of {count}" if len(shown) < count else "")
-
-
-@styled
-def timeline(samples: pd.DataFrame, run_id: str) -> Figure | None:
-    """Draw one run's CPU and memory over time, its phases shaded; the GPU's too where it was sampled.
-
-    Args:
-        samples: Rows of the timeline table.
-        run_id: The run to draw.
-
-    Returns:
-        The figure; null where the run was sampled fewer than twice.
-    """
-    run = samples[samples["run_id"] == run_id].sort_values("t_s", ignore_index=True)
-    tracks = [track for track in _TRACKS if run[track[0]].notna().any()]
-    if len(run) < 2 or not tracks:
-        return None
-    title = f"Run {run_id} over time, ended {run['status'].iloc[0]}"
-    figure, (part,) = stack([title], [1.2 + 1.15 * len(tracks)])
-    axes = part.subplots(len(tracks), 1, squeeze=False, sharex=True)[:, 0]
-    names = list(dict.fromkeys(run["phase"]))
-    colour_of = {name: _BANDS[number % len(_BANDS)] for number, name in enumerate(names)}
-    changes = run.index[run["phase"].ne(run["phase"].shift())].tolist()
-    ends = [*changes[1:], len(run) - 1]
-    for axis, (column, label, colour) in zip(axes, tracks, strict=True):
-        for first, last in zip(changes, ends, strict=True):
-            band = colour_of[run["phase"][first]]
-            axis.axvspan(run["t_s"][first], run["t_s"][last], color=band, linewidth=0)
-        axis.plot(run["t_s"], run[column], color=colour, linewidth=1.5)
-        axis.set_ylim(0, max(1.0, 1.1 * float(run[column].max())))
-        axis.set_ylabel(label, fontsize=8)
-    axes[-1].set_xlim(run["t_s"].iloc[0], run["t_s"].iloc[-1])
-    axes[-1].set_xlabel("Time since the run's process was asked for [s]")
-    part.align_ylabels(list(axes))
-    handles = [Patch(facecolor=colour_of[name], edgecolor=INK, linewidth=0.3, label=wrap(name)) for name in names]
-    legend_below(part, handles, columns=5)
-    return figure

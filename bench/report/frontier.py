@@ -114,7 +114,7 @@ def _unfit(row: "pd.Series[Any]", scored: bool) -> str | None:
     if scored and pd.isna(row["wer"]):
         return "has no WER: its weights are random, or nothing with a reference was transcribed"
     if pd.isna(row["rtfx"]):
-        return "has no measured speed"
+        return "has no valid timing" if row["runs_valid"] < row["runs_judged"] else "has no measured speed"
     return None
 
 

@@ -18,7 +18,7 @@ from bench.records import Status
 from bench.report.frontier import recommend
 from bench.report.labels import axis_of, name_of, plain, setting_label, value_of
 from bench.report.style import BLUE, INK, MUTED, PALE, VERMILION, legend_below, row_height, stack, styled, wrap
-from bench.report.tables import Block, blocks
+from bench.report.tables import Block, blocks, levels
 
 _PREFERRED = ("decode.chunk_length_s", "decode.stride_length_s")
 _MOST_PANELS = 4
@@ -95,19 +95,11 @@ def _height(block: Block, panels: Sequence[_Panel]) -> float:
 
 def _axes(block: Block) -> tuple[str, str] | None:
     """Choose the settings of the x and the y axis: chunk and stride, then numbers, then names."""
-    varied = [name for name in block.varied if len(_levels(block.table[name])) > 1]
+    varied = [name for name in block.varied if len(levels(block.table[name])) > 1]
     types = block.table.dtypes
     numeric = [name for name in varied if is_numeric_dtype(types[name]) and not is_bool_dtype(types[name])]
     order = list(dict.fromkeys([*(name for name in _PREFERRED if name in varied), *numeric, *varied]))
     return (order[0], order[1]) if len(order) > 1 else None
-
-
-def _levels(values: "pd.Series[Any]") -> list[object]:
-    """List the distinct values of a setting in ascending order, null last."""
-    order = {
-        value: (value is None, isinstance(value, str), 0 if value is None else value) for value in map(plain, values)
-    }
-    return sorted(order, key=order.__getitem__)
 
 
 def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) -> list[_Panel]:
@@ -116,7 +108,7 @@ def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) 
     if axes is None:
         return []
     x, y = axes
-    columns, index = _levels(block.table[x]), _levels(block.table[y])
+    columns, index = levels(block.table[x]), levels(block.table[y])
     comparable = ~block.table.index.isin(recommend(block).excluded)
     trials: list[dict[str, Any]] = [
         {str(key): plain(value) for key, value in row.items()}
@@ -124,9 +116,9 @@ def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) 
     ]
     if len({(trial[x], trial[y]) for trial in trials}) < _LEAST_FILLED * len(columns) * len(index):
         return []
-    rest = [name for name in block.varied if name not in axes and len(_levels(block.table[name])) > 1]
-    levels = {name: _levels(block.table[name]) for name in rest}
-    trials.sort(key=lambda trial: [levels[name].index(trial[name]) for name in rest])
+    rest = [name for name in block.varied if name not in axes and len(levels(block.table[name])) > 1]
+    known = {name: levels(block.table[name]) for name in rest}
+    trials.sort(key=lambda trial: [known[name].index(trial[name]) for name in rest])
     groups: dict[str, list[dict[str, Any]]] = {}
     for trial in trials:
         groups.setdefault(setting_label({name: trial[name] for name in rest}) if rest else "", []).append(trial)

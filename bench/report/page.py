@@ -18,9 +18,12 @@ from bench.metrics import RTFX, WER
 from bench.report import figures
 from bench.report.content import content
 from bench.report.frontier import recommend
-from bench.report.labels import clean
+from bench.report.labels import clean, name_of
+from bench.report.pairs import DEVICE
+from bench.report.scaling import scaled_settings
 from bench.report.style import styled
 from bench.report.tables import Block, blocks
+from bench.report.validity import without_invalid
 from bench.store import load_runs, load_timeline, load_utterances, read_study
 
 _DPI = 130
@@ -42,12 +45,13 @@ class _Picture:
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
 
 
-def build(study_dir: Path, reports_root: Path) -> Path:
+def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path:
     """Write the report of a study; the same results give the same bytes.
 
     Args:
         study_dir: The study's folder of results; only read.
         reports_root: Folder of all reports.
+        valid_only: Leave timings that are known not to be valid out of everything about speed.
 
     Returns:
         The report's folder: ``index.html`` (complete in itself), ``summary.md`` and ``figures/`` as PNG and SVG.
@@ -55,12 +59,13 @@ def build(study_dir: Path, reports_root: Path) -> Path:
     Raises:
         StoreError: There is no such study, or its results cannot be read.
     """
-    runs = load_runs(study_dir)
+    runs = without_invalid(load_runs(study_dir)) if valid_only else load_runs(study_dir)
     told = read_study(study_dir) or {}
     found = blocks(runs)
-    pictures = list(_pictures(runs, found, load_timeline(study_dir), told.get("skipped") or []))
+    samples = load_timeline(study_dir)
+    pictures = list(_pictures(runs, found, samples, told.get("skipped") or []))
     study = study_dir.resolve().name
-    context = content(study, found, load_utterances(study_dir), told) | {"pictures": pictures}
+    context = content(study, found, load_utterances(study_dir), samples, told, valid_only) | {"pictures": pictures}
     folder = reports_root / study
     drawn = folder / _FIGURE_FOLDER
     drawn.mkdir(parents=True, exist_ok=True)
@@ -90,11 +95,17 @@ def _pictures(
         ("memory", "Memory by setting.", functools.partial(figures.memory, runs)),
         ("phases", "Where the time of each setting's typical run goes.", functools.partial(figures.phases, runs)),
     ]
+    draw.append(("speedup", "Speed of the devices.", functools.partial(figures.speedup, runs, DEVICE)))
+    for setting in scaled_settings(found):
+        about = f"Speed by {name_of(setting)}."
+        draw.append((f"scaling_{setting.replace('.', '_')}", about, functools.partial(figures.scaling, runs, setting)))
     for number, block in enumerate(found, 1):
         if (shown := _typical(block)) is not None:
             run, label = shown
             about = f"CPU and memory during run {run} ({label}; {block.title})."
-            draw.append((f"timeline_{number}", about, functools.partial(figures.timeline, samples, run)))
+            draw.append(
+                (f"timeline_{number}", about, functools.partial(figures.timeline, samples, run, _marks(block, run)))
+            )
     for name, caption, make in draw:
         if (figure := make()) is not None:
             yield _Picture(name, caption, *_encode(figure))
@@ -109,6 +120,12 @@ def _typical(block: Block) -> tuple[str, str] | None:
         return str(row["typical_run"]), str(row["label"])
     run = block.runs.iloc[0]
     return str(run["run_id"]), str(block.row(run["trial_id"])["label"])
+
+
+def _marks(block: Block, run_id: str) -> list[dict[str, Any]]:
+    """List the beginnings of a run's phases; none in runs of an earlier version."""
+    marks = block.runs.loc[block.runs["run_id"] == run_id, "marks"].iloc[0]
+    return [] if marks is None else list(marks)
 
 
 @styled

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from bench.metrics import COLD, COST, UTTERANCE_LATENCIES, WINDOW_LATENCIES
 from bench.readings import PHASES as INFERENCE_PHASES
 from bench.records import Status
 from bench.report.labels import clean, name_of, plain, setting_label, value_of
@@ -56,6 +57,7 @@ _MAIN = (
 DEGENERATE = ("utterances_looping", "utterances_text_in_silence", "utterances_wrong_language")
 """Columns that count utterances whose text is no misheard speech."""
 
+_RUNS = ("runs", "runs_ok", "runs_judged", "runs_valid")
 _COUNTS = ("substitutions", "deletions", "insertions", "reference_words")
 _EXTREMES = ("words_scored", "utterances", "utterances_failed", "repeats")
 _MEDIANS = (
@@ -65,6 +67,7 @@ _MEDIANS = (
     "peak_rss_mib",
     "peak_gpu_allocated_mib",
     "peak_gpu_reserved_mib",
+    *(metric.column for metric in (*WINDOW_LATENCIES, *UTTERANCE_LATENCIES, COLD, COST)),
 )
 
 
@@ -98,6 +101,14 @@ def varied_settings(runs: pd.DataFrame) -> tuple[str, ...]:
         for column in SETTINGS
         if not column.startswith(_NOT_VARIED) and column not in _CHECKS and len(set(map(plain, runs[column]))) > 1
     )
+
+
+def levels(values: "pd.Series[Any]") -> list[object]:
+    """List the distinct values of a setting in ascending order, null last."""
+    order = {
+        value: (value is None, isinstance(value, str), 0 if value is None else value) for value in map(plain, values)
+    }
+    return sorted(order, key=order.__getitem__)
 
 
 def blocks(runs: pd.DataFrame) -> list[Block]:
@@ -142,14 +153,15 @@ def settings_table(runs: pd.DataFrame, varied: Sequence[str]) -> pd.DataFrame:
     Returns:
         A frame indexed by ``trial_id`` with ``label`` (the settings as a phrase), the varied settings, ``runs``,
         ``runs_ok``, ``status`` (``ok`` only if every run was), ``reason``, ``typical_run`` (the run of median speed),
+        ``runs_judged`` and ``runs_valid`` (those whose timing was certified, and those whose timing is valid),
         counts of words summed over the runs that ended well, ``wer`` (a ratio of these sums), ``words_scored`` (the
         fewest reference words any such run scored), ``utterances``, ``utterances_failed``, ``repeats``, medians over
-        runs of ``rtfx``, ``audio_s`` and memory in MiB, and of the typical run the phases in seconds and the counts of
-        degenerate utterances.
+        runs of ``rtfx``, ``audio_s``, memory in MiB, latencies in seconds and cost, and of the typical run the phases
+        in seconds and the counts of degenerate utterances.
     """
     rows = [_trial_row(str(trial), group, varied) for trial, group in runs.groupby("trial_id", sort=True)]
     numbers = [*_COUNTS, "wer", *_EXTREMES, *_MEDIANS, "inference_s", *PHASES, *DEGENERATE]
-    told = ["trial_id", "label", *varied, "runs", "runs_ok", "status", "reason", "typical_run"]
+    told = ["trial_id", "label", *varied, *_RUNS, "status", "reason", "typical_run"]
     # A column in which every trial is null would otherwise lose its type.
     table = pd.DataFrame(rows, columns=[*told, *numbers]).astype(dict.fromkeys(numbers, float))
     # Two trials may differ in a setting that is not shown; their names must not be mistaken for one another.
@@ -173,6 +185,8 @@ def _trial_row(trial_id: str, runs: pd.DataFrame, varied: Sequence[str]) -> dict
         **settings,
         "runs": len(runs),
         "runs_ok": len(good),
+        "runs_judged": int(good["valid"].notna().sum()),
+        "runs_valid": int(good["valid"].eq(True).sum()),
         "status": Status.ok.value if bad.empty else bad["status"].iloc[0],
         "reason": "; ".join(dict.fromkeys(reasons)),
         **counts,
@@ -189,7 +203,8 @@ def _typical_columns(good: pd.DataFrame) -> dict[str, Any]:
     """Take the run of median speed: the phases of one run add up, medians taken phase by phase would not."""
     if good.empty:
         return {}
-    ordered = good.sort_values(["rtfx", "run_id"], ignore_index=True)
+    timed = good.dropna(subset=["rtfx"])  # timings that are not valid may have been left out
+    ordered = (good if timed.empty else timed).sort_values(["rtfx", "run_id"], ignore_index=True)
     typical = ordered.iloc[(len(ordered) - 1) // 2]
     passes = [len(times) for times in good["inference_s"] if times is not None]
     inference = [pd.Series(times).median() for times in good["inference_s"] if times is not None]

@@ -180,7 +180,8 @@ def _measured(block: Block, good: pd.DataFrame) -> str:
     spans = _span(runs["utterances"] - runs["utterances_failed"], "utterance")
     words = runs["reference_words"]
     scored = f" with {_span(words, 'reference word')}" if words.max() > 0 else ""
-    passes = _span(good["repeats"], "timed pass", "timed passes")
+    repeats = good["repeats"].dropna()
+    passes = _span(repeats, "timed pass", "timed passes") if len(repeats) else "passes without a valid timing"
     count = block.factors[WARMUP]
     warmup = f"after {count} warm-up {'pass' if count == 1 else 'passes'} over the first batch"
     passes += f" {warmup}" if count else " without a warm-up"

@@ -1,12 +1,25 @@
 """Study folders made of hand-written records, written by the real store."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.config import Config, DecodeConfig
-from bench.readings import Environment, MemoryUse, PhaseTimes, Runtime, Sample
+from bench.readings import (
+    Certificate,
+    Doubt,
+    EnergyUse,
+    Environment,
+    Finding,
+    Footprint,
+    Lap,
+    MemoryUse,
+    PhaseMark,
+    PhaseTimes,
+    Runtime,
+    Sample,
+)
 from bench.records import Degeneracy, Job, RunResult, Status, TrialOutcome, Utterance, UtteranceResult, WordCounts
 from bench.store import write_run, write_study
 
@@ -32,6 +45,14 @@ IN_SILENCE = dataclasses.replace(SOUND, silent_words=3)
 IN_WELSH = dataclasses.replace(SOUND, hypothesis_language="cy", wrong_language=True)
 
 
+VALID = Certificate()
+
+
+def doubted(*doubts: tuple[Doubt, str], unchecked: Sequence[Doubt] = ()) -> Certificate:
+    """Make a certificate with doubts, each with its detail."""
+    return Certificate(tuple(Finding(doubt, detail) for doubt, detail in doubts), tuple(unchecked))
+
+
 def config(chunk_s: float = 10.0, stride_s: float = 1.0, **changes: Any) -> Config:
     """Make a configuration; ``changes`` replace top-level fields."""
     decode = DecodeConfig(chunk_length_s=chunk_s, stride_length_s=stride_s)
@@ -47,13 +68,14 @@ def utterance_result(
     reference: str | None = None,
     hypothesis: str = "what was heard",
     degeneracy: Degeneracy = SOUND,
+    latency_s: float | None = None,
 ) -> UtteranceResult:
     """Make one scored utterance with ``errors`` substitutions, or one that could not be read."""
     utterance = Utterance(f"rec{number}", Path(f"rec{number}.wav"), reference or f"what was said {number}")
     if failed:
         return UtteranceResult(utterance, None, None, None, None, error="cannot be decoded: truncated file")
     counts = WordCounts(substitutions=errors, hits=words - errors)
-    return UtteranceResult(utterance, 50.0, 4, hypothesis, counts, degeneracy=degeneracy)
+    return UtteranceResult(utterance, 50.0, 4, hypothesis, counts, degeneracy=degeneracy, latency_s=latency_s)
 
 
 def unscored(number: int) -> UtteranceResult:
@@ -79,6 +101,14 @@ def run(
     timeline: Sequence[Sample] = (),
     started_at: str | None = None,
     peak_source: str = "vmhwm",
+    certificate: Certificate | None = None,
+    warmup_s: Sequence[float] = (1.0,),
+    laps: Sequence[Lap] = (),
+    marks: Sequence[PhaseMark] = (),
+    energy: EnergyUse | None = None,
+    footprint: Footprint | None = None,
+    memory: Mapping[str, Any] | None = None,
+    gpu_before_mib: float | None = None,
 ) -> RunResult:
     """Make one run: 100 s of audio in two recordings of 100 words each unless ``utterances`` says otherwise."""
     settings = settings or config()
@@ -99,17 +129,22 @@ def run(
     outcome = TrialOutcome(
         load_s=1.5,
         audio_decode_s=0.25,
-        warmup_s=(1.0,),
+        warmup_s=tuple(warmup_s),
         passes=tuple(
             PhaseTimes(time, *(share * time for share in (0.01, 0.1, 0.3, 0.5, 0.02, 0.05))) for time in times
         ),
         cpu_s=tuple(2 * time for time in times),
-        memory=MemoryUse(
-            *(300.0, 700.0, 600.0, peak_mib, peak_source),
-            peak_gpu_allocated_mib=gpu_mib and gpu_mib - 100,
-            peak_gpu_reserved_mib=gpu_mib,
+        memory=dataclasses.replace(
+            MemoryUse(
+                *(300.0, 700.0, 600.0, peak_mib, peak_source),
+                peak_gpu_allocated_mib=gpu_mib and gpu_mib - 100,
+                peak_gpu_reserved_mib=gpu_mib,
+            ),
+            **(memory or {}),
         ),
         utterances=results,
+        laps=tuple(laps),
+        footprint=footprint or Footprint(),
         runtime=Runtime(torch_threads=threads),
     )
     return RunResult(
@@ -122,6 +157,10 @@ def run(
         outcome=outcome if status is Status.ok else None,
         timeline=tuple(timeline),
         environment=machine,
+        marks=tuple(marks),
+        energy=energy or EnergyUse(),
+        gpu_memory_before_mib=gpu_before_mib,
+        certificate=certificate,
     )
 
 
