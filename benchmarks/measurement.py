@@ -78,8 +78,12 @@ def _run_here(path: Path) -> None:
     from bench.trial import run
 
     job: Job = pickle.loads(path.read_bytes())  # noqa: S301 - written by this very program a moment ago
-    memory = run(job, lambda phase: None).memory
+    memory = run(job, _nobody).memory
     print(max(memory.load_peak_rss_mib or 0.0, memory.peak_rss_mib or 0.0))
+
+
+def _nobody(phase: str) -> None:
+    """Is told of a phase, and does nothing."""
 
 
 def _print_peak(folder: Path, settings: list[str], what: str) -> None:

@@ -111,7 +111,12 @@ def ensure_demo_recordings() -> Path:
         AssetError: moonshine-voice or espeakng-loader is not installed, their files are not those expected, or the
             cache cannot be written.
     """
-    return publish(cache_root() / "recordings" / f"demo-{_digest()}", _build)
+    return publish(demo_entry(), _build)
+
+
+def demo_entry() -> Path:
+    """Where the cache holds the demonstration's recordings, or would."""
+    return cache_root() / "recordings" / f"demo-{_digest()}"
 
 
 def _digest() -> str:

@@ -162,9 +162,16 @@ def ensure_weights(name: str) -> Path:
         AssetError: The name is unknown, one of its packages is not installed, their files are not those expected,
             or the cache cannot be written.
     """
-    model = _find(name)
-    entry = cache_root() / "models" / f"{name.rpartition('/')[2]}-{model.digest}-v{CONVERTER_VERSION}"
-    return publish(entry, lambda folder: _convert(model, folder))
+    return publish(weights_entry(name), lambda folder: _convert(_find(name), folder))
+
+
+def weights_entry(name: str) -> Path:
+    """Where the cache holds a packaged model, or would.
+
+    Raises:
+        AssetError: The name is unknown.
+    """
+    return cache_root() / "models" / f"{name.rpartition('/')[2]}-{_find(name).digest}-v{CONVERTER_VERSION}"
 
 
 def _find(name: str) -> PackagedModel:

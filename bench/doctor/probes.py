@@ -13,7 +13,7 @@ import psutil
 from bench.assets import recordings, voices
 from bench.assets.cache import cache_root
 from bench.assets.packages import package_folder
-from bench.assets.weights import CONVERTER_VERSION, PACKAGED_MODELS
+from bench.assets.weights import PACKAGED_MODELS, weights_entry
 from bench.config import ModelConfig
 from bench.doctor.facts import Asset, Folder, Gpu, Hub, Machine, Memory, Rapl, Torch
 from bench.errors import AssetError
@@ -109,16 +109,16 @@ def folder(path: Path) -> Folder:
 def packaged_model(name: str = ModelConfig.name) -> Asset:
     """Tell whether a packaged model is in the cache, or could be put there; its bytes are not read."""
     model = PACKAGED_MODELS[name]
-    entry = cache_root() / "models" / f"{name.rpartition('/')[2]}-{model.digest}-v{CONVERTER_VERSION}"
     needed = {package.module: package.requirement for package in model.packages}
-    return Asset(name, model.extra, entry.is_dir(), _lacking(needed, model.extra))
+    return Asset(name, model.extra, weights_entry(name).is_dir(), _lacking(needed, model.extra))
 
 
 def demo_recordings() -> Asset:
     """Tell the same of the demonstration's recordings."""
-    entry = cache_root() / "recordings" / f"demo-{recordings._digest()}"
     needed = {"moonshine_voice": recordings.REQUIREMENT, "espeakng_loader": voices.REQUIREMENT}
-    return Asset("demo recordings", recordings.EXTRA, entry.is_dir(), _lacking(needed, recordings.EXTRA))
+    return Asset(
+        "demo recordings", recordings.EXTRA, recordings.demo_entry().is_dir(), _lacking(needed, recordings.EXTRA)
+    )
 
 
 def hub() -> Hub:
