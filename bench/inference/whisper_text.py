@@ -1,7 +1,8 @@
 """From what Whisper said in each window to the text of a recording."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -111,14 +112,17 @@ class Writer:
         else:
             segments = [join_parts([Part(number, said.tokens) for number, said in enumerate(emissions)])]
         text = "".join(self._text([token for part in segment for token in part.tokens]) for segment in segments)
-        words = [
-            Word(word, part.window)
-            for segment in segments
-            for part in segment
-            for first, stop in self._grouped(part.tokens, emissions[part.window].spaced)
-            if (word := self._text(part.tokens[first:stop]).strip())
-        ]
+        words = [word for segment in segments for word in self._words(segment, emissions)]
         return Transcript(text.strip(), tuple(words), tuple(windows))
+
+    def _words(self, segment: Sequence[Part], emissions: Sequence[Said]) -> Iterator[Word]:
+        """Find the words of joined windows; one whose tokens come from two windows is the first one's."""
+        for spaced, parts in groupby(segment, key=lambda part: emissions[part.window].spaced):
+            placed_tokens = [(token, part.window) for part in parts for token in part.tokens]
+            tokens = [token for token, _ in placed_tokens]
+            for first, stop in self._grouped(tokens, spaced):
+                if word := self._text(tokens[first:stop]).strip():
+                    yield Word(word, placed_tokens[first][1])
 
     def _grouped(self, tokens: Sequence[int], spaced: bool) -> list[tuple[int, int]]:
         return group(tokens, self._tokenizer.convert_ids_to_tokens(tokens), self._text, spaced)
