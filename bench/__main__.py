@@ -127,7 +127,7 @@ def _run(arguments: list[str]) -> int:
     if result.invalid:
         say(
             f"{result.invalid} of {result.planned} timings are not valid; the reasons are in the column doubts;"
-            f" to time them again: {command} measure.rerun_invalid={study.config.measure.rerun_invalid + 1}"
+            f" to time them again: {command} measure.rerun_invalid={result.reruns + 1}"
         )
     if result.exhausted:
         more = study.config.executor.max_attempts + 1

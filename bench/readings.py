@@ -38,7 +38,10 @@ PHASES = tuple(field.name for field in fields(PhaseTimes) if field.name != "infe
 
 @dataclass(frozen=True)
 class Lap:
-    """How long one batch took from its samples to its emissions, in seconds, and how many windows it held."""
+    """How long one batch took from its samples to its emissions, in seconds, and how many windows it held.
+
+    Features that were made ahead, while the model ran on a GPU, are in it only as far as they were waited for.
+    """
 
     windows: int
     seconds: float
@@ -49,7 +52,7 @@ class PhaseMark:
     """A phase of a run begins.
 
     Attributes:
-        phase: start, files, load, audio, batch size, warm-up, inference, single stream or score.
+        phase: start, files, load, audio, batch size, warm-up, inference, memory, single stream or score.
         t_s: Seconds since the run's process was asked for, on the clock of the timeline.
     """
 
@@ -110,8 +113,9 @@ class Counters:
 
     Attributes:
         wall_s: Seconds that passed.
-        cpus: Logical processors the process may use, within its container's quota.
-        process_cpu_s: CPU seconds of the process, all threads.
+        cpus: Logical processors the process may run on.
+        quota_cpus: Processors' worth of time its container may use; null without a limit.
+        process_cpu_s: CPU seconds of the process, all threads, and of processes it started and waited for.
         waiting_s: Seconds its threads stood ready and had no processor, summed over threads.
         machine_busy_s: CPU seconds of everything that ran on those processors, the process too.
         stolen_s: Seconds in which the hypervisor ran something else on them.
@@ -122,8 +126,9 @@ class Counters:
     """
 
     wall_s: float
-    cpus: float
+    cpus: int
     process_cpu_s: float
+    quota_cpus: float | None = None
     waiting_s: float | None = None
     machine_busy_s: float | None = None
     stolen_s: float | None = None

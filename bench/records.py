@@ -216,6 +216,7 @@ class TrialOutcome:
         passes: One entry a timed repeat.
         cpu_s: CPU seconds the process used in each timed repeat, all threads together.
         batch_size: Windows that were decoded together, at most.
+        batch_size_searched: Whether the run found that number by itself (``decode.batch_size=auto``).
         audio_files_decoded: Recordings that this run decoded; the others' samples were in the cache.
         files_s: Seconds to read the model's files once, so that loading meets them in memory.
         single_stream_s: Seconds that transcribing utterances one at a time took, all of them.
@@ -231,6 +232,7 @@ class TrialOutcome:
     memory: MemoryUse
     utterances: tuple[UtteranceResult, ...]
     batch_size: int = 1
+    batch_size_searched: bool = False
     audio_files_decoded: int = 0
     files_s: float = 0.0
     single_stream_s: float = 0.0

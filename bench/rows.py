@@ -13,7 +13,7 @@ from bench.schema import PERCENTILES, SCHEMA_VERSION
 
 Row = dict[str, Any]
 
-_OUTSIDE_PEAK = ("start", "files", "load", "score")
+_PEAK_PHASES = ("audio", "warm-up", "inference")  # as the kernel's and torch's own peaks have it
 
 
 def run_row(result: RunResult) -> Row:
@@ -113,7 +113,8 @@ def _outcome_columns(outcome: TrialOutcome, wall_s: float) -> Row:
         "load_s": outcome.load_s,
         "audio_decode_s": outcome.audio_decode_s,
         "warmup_s": list(outcome.warmup_s),
-        "cold_s": outcome.warmup_s[0] if outcome.warmup_s else None,
+        # A search for the largest batch has run the model before.
+        "cold_s": outcome.warmup_s[0] if outcome.warmup_s and not outcome.batch_size_searched else None,
         "single_stream_s": outcome.single_stream_s,
         "laps": [dataclasses.asdict(lap) for lap in outcome.laps],
         **_latency_columns(outcome),
@@ -181,7 +182,8 @@ def _gpu_columns(result: RunResult) -> Row:
     Containers often hide which process uses what. The device's use beyond that before the run then stands for the
     process's, and says so: it holds whatever others took meanwhile.
     """
-    process, device = (_highest(result.timeline, name) for name in ("gpu_process_mib", "gpu_memory_mib"))
+    seen = [sample for sample in result.timeline if sample.phase in _PEAK_PHASES]
+    process, device = (_highest(seen, name) for name in ("gpu_process_mib", "gpu_memory_mib"))
     before = result.gpu_memory_before_mib
     difference = None if device is None or before is None else max(0.0, device - before)
     used = difference if process is None else process
@@ -236,7 +238,7 @@ def _count_columns(counts: WordCounts) -> Row:
 def _sampled_peak(result: RunResult) -> Row:
     """The highest sample after loading, for a run that could not ask the kernel: a lower bound, marked as such."""
     sampled = [
-        sample.rss_mib for sample in result.timeline if sample.rss_mib is not None and sample.phase not in _OUTSIDE_PEAK
+        sample.rss_mib for sample in result.timeline if sample.rss_mib is not None and sample.phase in _PEAK_PHASES
     ]
     return {"peak_rss_mib": max(sampled, default=None), "peak_rss_source": "sampled" if sampled else None}
 

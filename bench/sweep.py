@@ -47,6 +47,7 @@ class StudyResult:
         skipped: Impossible points of the grid.
         interrupted: Whether Ctrl-C ended this start.
         invalid: Runs with a result whose timing is not valid.
+        reruns: How often any of those has been run again for that, over all starts.
     """
 
     study_dir: Path
@@ -57,6 +58,7 @@ class StudyResult:
     skipped: int
     interrupted: bool
     invalid: int
+    reruns: int
 
 
 class Listener(Protocol):
@@ -171,7 +173,8 @@ def _run_locked(study: Composed, jobs: Sequence[Job], study_dir: Path, command: 
         exhausted=len(exhausted),
         skipped=len(study.grid.skipped),
         interrupted=interrupted,
-        invalid=len(invalid.intersection(job.run_id for job in jobs)),
+        invalid=len(doubted := [job for job in jobs if job.run_id in invalid]),
+        reruns=max((histories[job.run_id].reruns for job in doubted), default=0),
     )
 
 

@@ -37,8 +37,8 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
 
     Args:
         job: What to run.
-        mark: Called at the start of each phase: files, load, audio, batch size, warm-up, inference, single stream,
-            score.
+        mark: Called at the start of each phase: files, load, audio, batch size, warm-up, inference, memory, single
+            stream, score.
 
     Raises:
         BenchError: The run cannot be done as asked; the message says why.
@@ -78,6 +78,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
 
     mark("inference")
     timed = work.timed(config.measure.repeats)
+    mark("memory")
     gpu_allocated_mib, gpu_reserved_mib = device.gpu_peaks_mib(config.device)
     peak_rss_mib = memory.peak_resident_mib()
     # Every peak has been read: what follows belongs to none.
@@ -107,6 +108,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
         memory=use,
         utterances=_score(job.utterances, loaded.recordings, timed.transcripts, latency_s, engine.rate_hz, config),
         batch_size=work.batch_size,
+        batch_size_searched=isinstance(config.decode.batch_size, str),
         audio_files_decoded=loaded.decoded,
         files_s=files_s,
         single_stream_s=single_stream_s,

@@ -275,9 +275,9 @@ def test_wrong_requests_leave_no_study(study: list[str], study_dir: Path) -> Non
 _SLOW_SWEEP = [
     "-m",
     "model.name=fake/slow",
-    "decode.chunk_length_s=2,3,4,5",
+    "decode.chunk_length_s=1,2,3,4,5",
     "decode.batch_size=1",
-    "measure.repeats=2",
+    "measure.repeats=4",
 ]
 
 

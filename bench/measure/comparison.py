@@ -59,7 +59,8 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
         raise ValueError("two samples of positive values are needed")
     ratios = sorted(b / a for a in first for b in second)
     below = sum((ratio < 1) + 0.5 * (ratio == 1) for ratio in ratios)
-    tail = _at_most(math.floor(min(below, len(ratios) - below)), len(first), len(second))
+    # Of ties half a win is rounded against a difference.
+    tail = _at_most(math.ceil(min(below, len(ratios) - below)), len(first), len(second))
     trimmed = _trimmed(len(first), len(second))
     return Comparison(
         ratio=_median(ratios),

@@ -37,9 +37,10 @@ class Reading:
 def read() -> Reading:
     """Read all counters now; takes about a millisecond, more with hundreds of processors."""
     busy_s, stolen_s = machine_cpu_s()
+    ended = os.times()
     return Reading(
         at_s=time.perf_counter(),
-        process_cpu_s=time.process_time(),
+        process_cpu_s=time.process_time() + ended.children_user + ended.children_system,
         waiting_s=_waiting_s(),
         machine_busy_s=busy_s,
         stolen_s=stolen_s,
@@ -54,7 +55,8 @@ def between(first: Reading, last: Reading) -> Counters:
     """Tell what happened between two readings."""
     return Counters(
         wall_s=last.at_s - first.at_s,
-        cpus=usable_cpus(),
+        cpus=len(affinity()),
+        quota_cpus=cgroup.cpu_quota(),
         process_cpu_s=last.process_cpu_s - first.process_cpu_s,
         waiting_s=_difference(first.waiting_s, last.waiting_s),
         machine_busy_s=_difference(first.machine_busy_s, last.machine_busy_s),

@@ -12,6 +12,7 @@ from bench.measure.gpu import GpuProbe
 from bench.readings import Sample
 
 _MIB = 1024 * 1024
+_SHORTEST_SHARE_S = 0.05  # CPU time comes in ticks of 10 ms, which make nonsense of shares of shorter times
 _SLOW_PERIOD_S = 1.0  # for what takes milliseconds to find out on a machine with many processors or processes
 
 
@@ -70,10 +71,12 @@ class ProcessSampler:
         )
 
     def _shares(self, t_s: float, cpu_s: float) -> tuple[float | None, float | None, float | None]:
-        """Percentages since the sample before, of the process, the machine, and what was stolen."""
-        now = (t_s, cpu_s, *machine_cpu_s())
-        last, self._last = self._last, now
-        if last is None or t_s <= last[0]:
+        """Percentages since they were last told, of the process, the machine, and what was stolen."""
+        last = self._last
+        if last is not None and t_s - last[0] < _SHORTEST_SHARE_S:
+            return None, None, None
+        now = self._last = (t_s, cpu_s, *machine_cpu_s())
+        if last is None:
             return None, None, None
         passed_s = t_s - last[0]
         process, machine, stolen = (

@@ -117,7 +117,7 @@ def _disturbances(counters: Counters) -> Iterator[Finding]:
             share = min(1.0, others_s / available_s)
             yield Finding(
                 Doubt.contention,
-                f"other processes used {100 * share:.0f} % of the {counters.cpus:g} processors' time{waited}",
+                f"other processes used {100 * share:.0f} % of the {counters.cpus} processors' time{waited}",
             )
     if counters.stolen_s is not None and counters.stolen_s - unsure_s > STOLEN * available_s:
         share = counters.stolen_s / available_s
@@ -126,7 +126,7 @@ def _disturbances(counters: Counters) -> Iterator[Finding]:
         yield Finding(
             Doubt.quota,
             f"the container had used up its share of CPU for {counters.quota_throttled_s:.2g} s; raise its limit, or"
-            f" use threads={max(1, int(counters.cpus))}",
+            f" use threads={max(1, int(counters.quota_cpus or counters.cpus))}",
         )
     if counters.swapped_mib is not None and counters.swapped_mib > _SWAPPED_MIB:
         yield Finding(Doubt.swapping, f"the machine moved {counters.swapped_mib:.0f} MiB to or from swap")
@@ -172,9 +172,11 @@ def _unchecked(
         yield from (Doubt.warm_up, Doubt.spread)
     if len(inference_s) < _FEWEST_FOR_OUTLIER:
         yield Doubt.outlier
+    # Ticks hide what a limit would find in a short time.
+    shown = counters is not None and counters.wall_s
     readings = {
-        Doubt.contention: counters and counters.machine_busy_s,
-        Doubt.steal: counters and counters.stolen_s,
+        Doubt.contention: counters.machine_busy_s if counters and shown >= _TICK_S / OTHERS else None,
+        Doubt.steal: counters.stolen_s if counters and shown >= _TICK_S / STOLEN else None,
         Doubt.quota: counters and counters.quota_throttled_s,
         Doubt.swapping: counters and counters.swapped_mib,
         Doubt.disk: counters and counters.major_faults,

@@ -26,12 +26,16 @@ class StudyComparison:
         baseline: The value others are compared with.
         pairs: The pairs.
         left_out: Runs whose timing was left out because it is not valid.
+        doubted: Timings among those compared that are not valid.
+        unjudged: Timings among them without a certificate.
     """
 
     setting: str
     baseline: object
     pairs: list[Pair]
     left_out: int
+    doubted: int = 0
+    unjudged: int = 0
 
     def frame(self) -> pd.DataFrame:
         """Write it as a table."""
@@ -57,6 +61,10 @@ class StudyComparison:
     def notes(self, valid_only: bool) -> list[str]:
         """Say what was left out, how the verdicts were reached, and which of them to take with care."""
         told = [f"{self.left_out} runs without a valid timing were left out."] if valid_only else []
+        if self.doubted:
+            told.append(f"Warning: {self.doubted} timings are not valid (column doubts); --valid-only leaves them out.")
+        if self.unjudged:
+            told.append(f"{self.unjudged} timings carry no certificate: an earlier version took them.")
         return [*told, *notes(self.pairs)]
 
 
@@ -80,7 +88,8 @@ def compare_study(
             else "no run has a timing; the column status_reason says why they failed"
         )
         raise StoreError(f"nothing of {study_dir} can be compared: {why}")
-    return StudyComparison(setting, chosen[setting], found, left_out)
+    unjudged = int((runs[RTFX.column].notna() & runs["valid"].isna()).sum())
+    return StudyComparison(setting, chosen[setting], found, left_out, count_invalid(runs), unjudged)
 
 
 def compare_setting(
@@ -115,6 +124,8 @@ def choose_baseline(runs: pd.DataFrame, setting: str, asked: str | None = None) 
         raise ConfigError(f"{setting} does not vary within this study; {names}")
     values = levels(runs[setting])
     if asked is None:
+        timed = runs.dropna(subset=[RTFX.column])
+        values = levels(timed[setting]) if len(timed) else values
         usual = _USUAL.get(setting)
         return usual if usual is not None and usual in values else values[0]
     for value in values:

@@ -63,6 +63,13 @@ def test_the_ratio_is_the_median_of_all_pairs() -> None:
     assert compare([2.0], [1.0, 3.0, 8.0]).ratio == 1.5
 
 
+def test_a_tie_speaks_against_a_difference() -> None:
+    # Of the 70 orders, by midranks, 4 are as far apart: p = 4/70.
+    found = compare([1.0, 2.0, 3.0, 4.0], [4.0, 5.0, 6.0, 7.0])
+    assert found.p_value == pytest.approx(4 / 70)
+    assert not found.different
+
+
 def test_equal_values_are_no_difference() -> None:
     found = compare([1.0] * 6, [1.0] * 6)
     assert (found.ratio, found.different) == (1.0, False)

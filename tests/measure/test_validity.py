@@ -11,7 +11,7 @@ from bench.readings import Certificate, Counters, Doubt, Sample
 
 QUIET = Counters(
     wall_s=10.0,
-    cpus=4.0,
+    cpus=4,
     process_cpu_s=20.0,
     waiting_s=0.1,
     machine_busy_s=20.5,
@@ -88,8 +88,23 @@ def test_what_every_machine_does_now_and_then_is_no_disturbance(changes: dict[st
 
 def test_the_ticks_of_the_kernel_do_not_make_a_short_run_crowded() -> None:
     # 50 ms on two processors, of which the kernel booked three ticks of 10 ms that were the run's own.
-    brief = Counters(wall_s=0.05, cpus=2.0, process_cpu_s=0.05, machine_busy_s=0.08, stolen_s=0.01)
-    assert certify((0.05,), brief, (), on_gpu=False).findings == ()
+    brief = Counters(wall_s=0.05, cpus=2, process_cpu_s=0.05, machine_busy_s=0.08, stolen_s=0.01)
+    certificate = certify((0.05,), brief, (), on_gpu=False)
+    assert certificate.findings == ()
+    assert {Doubt.contention, Doubt.steal} <= set(certificate.unchecked)  # it could not have been seen
+    longer = certify((0.5,), dataclasses.replace(brief, wall_s=0.5), (), on_gpu=False)
+    assert Doubt.contention not in longer.unchecked
+    assert Doubt.steal in longer.unchecked
+
+
+def test_strangers_beside_a_container_that_may_use_little_are_no_contention() -> None:
+    # 3 s of others' work on 64 processors in 10 s are half a percent, whatever the container's share is.
+    container = Counters(wall_s=10.0, cpus=64, quota_cpus=2.0, process_cpu_s=20.0, machine_busy_s=23.0, stolen_s=0.5)
+    assert certify(STEADY, container, SAMPLES, on_gpu=False).valid
+    held = dataclasses.replace(container, quota_throttled_s=20.0)
+    (finding,) = certify(STEADY, held, SAMPLES, on_gpu=False).findings
+    assert finding.doubt is Doubt.quota
+    assert "threads=2" in finding.detail
 
 
 @pytest.mark.parametrize(
