@@ -22,7 +22,7 @@ demo: $(STAMP) ## Sweep whisper-tiny.en over the demo recordings and write repor
 	$(BIN)/python -m bench run experiment=demo
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2
 
 check: $(STAMP) ## Run the linter, the formatter check, the type checker and the import rules
 	$(BIN)/ruff check .

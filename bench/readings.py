@@ -115,7 +115,7 @@ class Counters:
         wall_s: Seconds that passed.
         cpus: Logical processors the process may run on.
         quota_cpus: Processors' worth of time its container may use; null without a limit.
-        process_cpu_s: CPU seconds of the process, all threads, and of processes it started and waited for.
+        process_cpu_s: CPU seconds of the process, all threads.
         waiting_s: Seconds its threads stood ready and had no processor, summed over threads.
         machine_busy_s: CPU seconds of everything that ran on those processors, the process too.
         stolen_s: Seconds in which the hypervisor ran something else on them.

@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, help="execute the pickled job in this file, in this very process")
     parser.add_argument("--pairs", type=int, default=100)
-    parser.add_argument("--runs", type=int, default=5, help="runs of each setting")
+    parser.add_argument("--runs", type=int, default=7, help="runs of each setting")
     options = parser.parse_args()
     if options.run:
         _run_here(options.run)

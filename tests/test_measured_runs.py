@@ -130,17 +130,7 @@ def test_the_parts_of_a_run_are_its_wall_time_and_phases_stand_in_order(study: l
     assert row["cold_s"] == row["warmup_s"][0]
     assert 0 < row["overhead_s"] < row["wall_s"] - sum(row["inference_s"])
     marks = {mark["phase"]: mark["t_s"] for mark in row["marks"]}
-    assert list(marks) == [
-        "start",
-        "files",
-        "load",
-        "audio",
-        "warm-up",
-        "inference",
-        "memory",
-        "single stream",
-        "score",
-    ]
+    assert " ".join(marks) == "start files load audio warm-up inference memory single stream score"
     assert list(marks.values()) == sorted(marks.values())
     assert marks["memory"] - marks["inference"] == pytest.approx(sum(row["inference_s"]), rel=0.1, abs=0.02)
     assert row["window_latency_p50_s"] <= row["window_latency_p90_s"] <= row["window_latency_p99_s"]

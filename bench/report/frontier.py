@@ -96,8 +96,7 @@ def recommend(block: Block) -> Recommendation:
                 excluded[str(trial)] = f"failed on {failed:.0f} recordings, other settings on {fewest_failed:.0f}"
         fit = table.drop(index=list(excluded))
     if fit.empty:
-        reasons = sorted(Counter(excluded.values()).items())
-        why = "; ".join(f"{reason} ({count} setting{'s' if count > 1 else ''})" for reason, count in reasons)
+        why = "; ".join(f"{count} {reason}" for reason, count in sorted(Counter(excluded.values()).items()))
         return Recommendation(None, f"no setting can be recommended: {why}", 0, excluded)
     return Recommendation(_pick(fit, memory_metric(block)), None, len(fit), excluded)
 

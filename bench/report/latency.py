@@ -74,8 +74,8 @@ def _notes(shown: Collection[Metric]) -> list[str]:
     told = []
     if not set(WINDOW_LATENCIES).isdisjoint(shown):
         told.append(
-            "Window latency is what a window's batch takes, from samples to tokens, over all timed passes; features that"
-            " a GPU's run makes ahead count only as far as they were waited for."
+            "Window latency is what a window's batch takes, from samples to tokens, over all timed passes;"
+            " features that a GPU's run makes ahead count only as far as they were waited for."
         )
     if not set(UTTERANCE_LATENCIES).isdisjoint(shown):
         told.append("Utterance latency is of utterances transcribed one at a time, with nothing else going on.")

@@ -175,13 +175,20 @@ def test_the_first_sample_has_no_cpu_use_and_no_sample_without_a_gpu_has_gpu_val
     assert {getattr(sample, name) for name in gpu} == {None}
 
 
-def test_two_samples_at_one_instant_do_not_divide_by_zero() -> None:
-    with process(IDLE) as child:
+def test_shares_are_not_told_of_times_shorter_than_a_few_ticks_and_lose_nothing() -> None:
+    # The kernel books CPU time in ticks of 10 ms: one of them within 0.2 ms would be 5000 %.
+    with process(BUSY) as child:
         sampler = watcher(child)
         sampler.sample(1.0, "load")
-        sample = sampler.sample(1.0, "load")
-    assert sample is not None
-    assert sample.cpu_pct is None
+        time.sleep(0.5)
+        close = [sampler.sample(t_s, "load") for t_s in (1.0, 1.0002, 1.04)]
+        later = sampler.sample(1.5, "load")
+    assert [sample and (sample.cpu_pct, sample.machine_cpu_pct, sample.stolen_pct) for sample in close] == [
+        (None, None, None)
+    ] * 3
+    assert later is not None
+    assert later.cpu_pct is not None
+    assert 0 < later.cpu_pct < 150  # all of the half second since the first
 
 
 def test_a_process_that_is_gone_has_no_sample() -> None:
