@@ -8,6 +8,7 @@ From Python, what the command line does::
     bench.figures.heatmap(runs, bench.metrics.WER)
     utterances = bench.load_utterances("results/mine")
     bench.compare("results/mine", "decode.chunk_length_s")
+    bench.rescore("results/mine", "whisper_basic")
     bench.write_report("results/mine")
 
 Everything is imported when it is first used: ``import bench`` costs nothing, and the driver of a sweep never loads
@@ -19,19 +20,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench import metrics
-    from bench.api import compare, run, write_report
+    from bench.api import compare, rescore, run, write_report
     from bench.report import figures
-    from bench.store import load_runs, load_timeline, load_utterances
+    from bench.store import load_runs, load_scores, load_timeline, load_utterances
 
-__all__ = ["compare", "figures", "load_runs", "load_timeline", "load_utterances", "metrics", "run", "write_report"]
+__all__ = [
+    "compare",
+    "figures",
+    "load_runs",
+    "load_scores",
+    "load_timeline",
+    "load_utterances",
+    "metrics",
+    "rescore",
+    "run",
+    "write_report",
+]
 
 _HOMES = {
     "compare": "bench.api",
+    "rescore": "bench.api",
     "run": "bench.api",
     "write_report": "bench.api",
     "load_runs": "bench.store",
     "load_utterances": "bench.store",
     "load_timeline": "bench.store",
+    "load_scores": "bench.store",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``asr-sweep run | report | compare | list | doctor``, the same as ``python -m bench ...``.
+"""The command line: ``asr-sweep run | report | compare | rescore | list | doctor``; also ``python -m bench ...``.
 
 Commands import what they need when they run, so that ``--help`` answers at once and the driver of a sweep never
 imports torch.
@@ -83,12 +83,21 @@ def _parser() -> argparse.ArgumentParser:
     comparing.set_defaults(command=_compare)
     for command in (report, comparing):
         command.add_argument("--valid-only", action="store_true", help="leave out timings that are not valid")
+    rescoring = commands.add_parser(
+        "rescore",
+        help="score a study's texts under another normaliser; nothing is rerun",
+        usage=f"%(prog)s [-h] [--results RESULTS] study {_normalizer_choice()}",
+    )
+    rescoring.add_argument("study", help="name of a study under results/, or the path of its folder")
+    # One is right; more are taken so that the refusal can say what this command is for.
+    rescoring.add_argument("settings", nargs="+", metavar=_normalizer_choice(), help="the normaliser")
+    rescoring.set_defaults(command=_rescore)
     listing = commands.add_parser("list", help="list the studies there are")
     listing.set_defaults(command=_list)
     doctor = commands.add_parser("doctor", help="say whether this machine is fit for timings, and what to mend")
     doctor.add_argument("--seconds", type=float, default=10.0, help="length of its probe (default: %(default)g)")
     doctor.set_defaults(command=_doctor)
-    for command in (report, comparing, listing, doctor):
+    for command in (report, comparing, rescoring, listing, doctor):
         command.add_argument(
             "--results", default="results", help="folder that holds the studies (default: %(default)s)"
         )
@@ -118,10 +127,13 @@ def _run(arguments: list[str]) -> int:
         say(f"stopped with {result.unfinished} of {result.planned} runs to go; to go on: {command}")
         return _INTERRUPTED
     say(f"results: {result.study_dir} ({result.executed} runs executed)")
-    if study.space:
+    if study.space.varies:
         from bench.report import build
 
         say(f"report: {build(result.study_dir, Path(study.config.results.reports)) / 'index.html'}")
+    if result.out_of_budget:
+        say(f"stopped with {result.unfinished} of {result.planned} runs to go: {result.out_of_budget}")
+        return 0
     if result.unfinished:
         say(f"{result.unfinished} of {result.planned} runs failed; the reasons are in the column status_reason")
     if result.invalid:
@@ -147,24 +159,62 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from bench.report.comparison import compare_study
+
+    compared = compare_study(_study_dir(options), options.setting, options.baseline, options.valid_only)
+    _print_table(*compared.cells())
+    _print_lines(compared.notes(options.valid_only))
+    return 0
+
+
+def _rescore(options: argparse.Namespace) -> int:
+    from bench.report.normalizers import rankings
+    from bench.rescoring import normalizer_named, rescore_study
+
+    name, _, value = options.settings[0].partition("=")
+    if len(options.settings) > 1 or name != "score.normalizer":
+        raise ConfigError(
+            f"{shlex.join(options.settings)}: rescore changes the normaliser and nothing else, since all else takes a"
+            f" new run; give one {_normalizer_choice()}"
+        )
+    normalizer, study_dir = normalizer_named(value), _study_dir(options)
+    done = rescore_study(study_dir, normalizer)
+    runs = f"{done.scored} runs" if done.scored else "nothing to do"
+    had = f" ({done.had} had been before)" if done.had else ""
+    _print_lines([f"scored under {normalizer}: {runs}{had}; the scores: {study_dir / 'scores'}"])
+    found = rankings(study_dir, normalizer)
+    for one in found:
+        _print_lines(["", one.title] if len(found) > 1 else [])
+        _print_table(*one.cells())
+        _print_lines(one.notes())
+    return 0
+
+
+def _normalizer_choice() -> str:
+    from bench.config import NormalizerName
+
+    return f"score.normalizer={{{'|'.join(NormalizerName)}}}"
+
+
+def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: drawn on a terminal, plain and a line a row in a pipe."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.report.comparison import compare_study
-
-    compared = compare_study(_study_dir(options), options.setting, options.baseline, options.valid_only)
-    heads, rows = compared.cells()
     terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else _PIPED_WIDTH)
     table = Table(*map(escape, heads), box=box.HEAVY_HEAD if terminal else None)
     for row in rows:
         table.add_row(*map(escape, row))
-    console.print(table)
-    for line in compared.notes(options.valid_only):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return 0
+    Console(width=None if terminal else _PIPED_WIDTH).print(table)
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    from rich.console import Console
+
+    for line in lines:
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _study_dir(options: argparse.Namespace) -> Path:

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from bench.errors import ConfigError
 from bench.progress import Progress
+from bench.rescoring import normalizer_named, rescore_study
 from bench.search.compose import compose
-from bench.store import load_runs
+from bench.store import load_runs, load_scores
 from bench.sweep import run_study
 
 
@@ -76,3 +77,21 @@ def compare(study_dir: str | Path, setting: str, baseline: str | None = None, va
     from bench.report.comparison import compare_study
 
     return compare_study(Path(study_dir), setting, baseline, valid_only).frame()
+
+
+def rescore(study_dir: str | Path, normalizer: str) -> pd.DataFrame:
+    """Score a study's stored texts under another normaliser, as ``asr-sweep rescore`` does; nothing is transcribed.
+
+    Args:
+        study_dir: The study's folder of results.
+        normalizer: The normaliser, as ``score.normalizer`` has it: ``whisper_english``, ``whisper_basic``, ``none``.
+
+    Returns:
+        All scores that were added to the study so far, as :func:`bench.load_scores` loads them.
+
+    Raises:
+        ConfigError: There is no such normaliser.
+        StoreError: There is no such study, another process is running it, or it holds no texts.
+    """
+    rescore_study(Path(study_dir), normalizer_named(normalizer))
+    return load_scores(study_dir)

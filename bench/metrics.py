@@ -60,3 +60,20 @@ ENERGY = Metric(
 COST = Metric("cost_per_audio_h", "Cost an hour of audio", "", smaller_is_better=True, decimals=4)
 COSTS = (*WINDOW_LATENCIES, *UTTERANCE_LATENCIES, COLD, ENERGY, COST)
 """What a setting takes besides its time and memory. Energies compare only where ``energy_scope`` is the same."""
+
+ALL = {
+    metric.column: metric
+    for metric in (
+        *METRICS,
+        Metric("rtf", "RTF", "", smaller_is_better=True, decimals=4),
+        Metric("energy_j", "Energy", "J", smaller_is_better=True),
+        *COSTS,
+        Metric("load_s", "Loading", "s", smaller_is_better=True, decimals=2),
+        Metric("weights_mib", "Weights", "MiB", smaller_is_better=True, decimals=0),
+        Metric("features_mib", "Features", "MiB", smaller_is_better=True, decimals=0),
+        Metric("cache_mib", "Cache", "MiB", smaller_is_better=True, decimals=0),
+        Metric("peak_gpu_allocated_mib", "Peak GPU tensors", "MiB", smaller_is_better=True, decimals=0),
+        Metric("peak_gpu_process_mib", "Peak GPU memory of the process", "MiB", smaller_is_better=True, decimals=0),
+    )
+}
+"""Every metric that a search may take for its objectives and constraints, by its column."""

@@ -1,6 +1,7 @@
 """The typed rows that cross module borders. All are immutable; every field states its unit."""
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -101,6 +102,57 @@ class Transcript:
 
 
 @dataclass(frozen=True)
+class Rival:
+    """A finished run that others are raced against.
+
+    Attributes:
+        run_id: Its name.
+        errors: Word errors of each unit of the data, in the order of the race; see :mod:`bench.search.racing`.
+        stage_s: Inference seconds of each stage.
+        peaks_mib: Its peaks of memory, by column of the runs table.
+    """
+
+    run_id: str
+    errors: tuple[int, ...]
+    stage_s: tuple[float, ...]
+    peaks_mib: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Race:
+    """The terms on which a run may be ended early.
+
+    Attributes:
+        level: Greatest probability of ending a run that is no worse.
+        objectives: Columns that a rival must be better in, all of them.
+        rivals: Whom to beat; without any, the run is only divided into the same stages as the others.
+    """
+
+    level: float
+    objectives: tuple[str, ...]
+    rivals: tuple[Rival, ...] = ()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run got in a race.
+
+    Attributes:
+        share: Share of the audio that was transcribed.
+        stage_s: Inference seconds of each stage so far.
+        wer: Word error rate on the units that were complete; null where none was.
+        rtfx: Seconds of audio for each second of inference so far.
+        beaten_by: The rival it is worse than beyond doubt; null where it was completed.
+    """
+
+    share: float
+    stage_s: tuple[float, ...]
+    wer: float | None
+    rtfx: float
+    beaten_by: str | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """One run to execute.
 
@@ -111,6 +163,10 @@ class Job:
         model_fingerprint: Equal for equal files.
         data_name: Short name of the data set, for people.
         data_fingerprint: Equal for equal transcripts, spans and audio.
+        number: Which of the study's trials this is, in the order they began, from 0.
+        point: What is particular to the trial, as JSON: the settings that vary, with their values.
+        part: What the data is for: ``search``, or ``holdout`` for what was kept aside.
+        race: What the run has to beat to be completed; null where it is completed in any case.
     """
 
     study: str
@@ -123,6 +179,10 @@ class Job:
     model_fingerprint: str | None
     data_name: str
     data_fingerprint: str
+    number: int = 0
+    point: str = "{}"
+    part: str = "search"
+    race: Race | None = None
 
     @property
     def run_id(self) -> str:
@@ -222,6 +282,7 @@ class TrialOutcome:
         single_stream_s: Seconds that transcribing utterances one at a time took, all of them.
         laps: The batches of all timed passes.
         counters: What happened on the machine during the timed passes.
+        standing: How the run did in a race, where it took part in one.
     """
 
     load_s: float
@@ -240,6 +301,7 @@ class TrialOutcome:
     counters: Counters | None = None
     footprint: Footprint = field(default_factory=Footprint)
     runtime: Runtime = field(default_factory=Runtime)
+    standing: Standing | None = None
 
     @property
     def audio_s(self) -> float:
@@ -273,6 +335,7 @@ class RunResult:
         energy: Energy of the timed passes.
         gpu_memory_before_mib: Memory in use on the GPU just before the run, all processes.
         cgroup_peak_mib: Peak memory of the container meanwhile, page cache too; null where it had been higher before.
+        standing: How it did in a race, where it took part in one; a run that was ended early has this and no outcome.
         certificate: How far its timing can be trusted; null where nothing was timed.
     """
 
@@ -290,4 +353,5 @@ class RunResult:
     energy: EnergyUse = field(default_factory=EnergyUse)
     gpu_memory_before_mib: float | None = None
     cgroup_peak_mib: float | None = None
+    standing: Standing | None = None
     certificate: Certificate | None = None

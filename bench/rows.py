@@ -24,6 +24,9 @@ def run_row(result: RunResult) -> Row:
         **dict(flatten(job.config)),
         "decode.batch_size": None if job.config.decode.batch_size == AUTO else job.config.decode.batch_size,
         **_keys(result),
+        "trial_number": job.number,
+        "point": job.point,
+        "part": job.part,
         "status_reason": result.status_reason,
         "retryable": result.retryable,
         "traceback": result.traceback,
@@ -41,6 +44,8 @@ def run_row(result: RunResult) -> Row:
         row |= _outcome_columns(result.outcome, result.wall_s)
         row |= _energy_columns(result, result.outcome) | _price_columns(job.config, result.outcome)
         environment = dataclasses.replace(environment, **dataclasses.asdict(result.outcome.runtime))
+    if result.standing is not None:
+        row |= {f"race_{name}": value for name, value in dataclasses.asdict(result.standing).items()}
     if result.certificate is not None:
         row |= _certificate_columns(result.certificate)
     if row.get("peak_rss_mib") is None:

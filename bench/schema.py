@@ -3,6 +3,7 @@
 Schema versions:
     1: first.
     2: certificate, latencies, marks, energy, counters, footprint, the memory's kinds, more of the environment.
+    3: the trial's number and point, the part of the data, racing.
 """
 
 import dataclasses
@@ -14,13 +15,17 @@ from enum import StrEnum
 import pyarrow as pa
 
 from bench.config import Config
+from bench.metrics import ALL as METRICS
 from bench.readings import PHASES, Counters, Environment, Footprint, MemoryUse, Sample
 from bench.records import Degeneracy
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-# Where results lie is no property of a run, and the study has a column of its own.
-_NOT_COLUMNS = {"study", "results.root", "results.reports"}
+# The study has a column of its own.
+_NOT_COLUMNS = {"study"}
+# Where results lie is no property of a run, nor is how its point was chosen; but these say what a run was.
+_NOT_COLUMN_PREFIXES = ("results.", "search.")
+_COLUMNS_NONETHELESS = {"search.racing", "search.holdout"}
 
 _PARQUET_TYPES: Mapping[type, pa.DataType] = {
     int: pa.int64(),
@@ -33,9 +38,12 @@ _PARQUET_TYPES: Mapping[type, pa.DataType] = {
 def _leaf_columns(record: type, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
     """Yield the parquet column of every leaf of a dataclass, from its annotations.
 
-    A number that may also be a word (``decode.batch_size=auto``) is stored as the number, null for the word.
+    A number that may also be a word (``decode.batch_size=auto``) is stored as the number, null for the word. Lists hold
+    for a study as a whole and have no column.
     """
     for name, annotation in typing.get_type_hints(record).items():
+        if typing.get_origin(annotation) is list:
+            continue
         if dataclasses.is_dataclass(annotation):
             yield from _leaf_columns(typing.cast(type, annotation), f"{prefix}{name}.")
             continue
@@ -64,6 +72,9 @@ PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
 
 _RUN_COLUMNS = [
     *_KEYS,
+    ("trial_number", pa.int32()),
+    ("point", pa.string()),
+    ("part", pa.string()),
     ("status_reason", pa.string()),
     ("retryable", pa.bool_()),
     ("traceback", pa.string()),
@@ -76,6 +87,11 @@ _RUN_COLUMNS = [
     ("audio_s", pa.float64()),
     ("audio_files_decoded", pa.int64()),
     ("batch_size", pa.int64()),
+    ("race_share", pa.float64()),
+    ("race_stage_s", pa.list_(pa.float64())),
+    ("race_wer", pa.float64()),
+    ("race_rtfx", pa.float64()),
+    ("race_beaten_by", pa.string()),
     ("valid", pa.bool_()),
     ("doubts", pa.list_(_FINDING)),
     ("unchecked", pa.list_(pa.string())),
@@ -160,10 +176,24 @@ _UTTERANCE_COLUMNS = [
 _TIMELINE_COLUMNS = [*_KEYS, *_leaf_columns(Sample)]
 
 
-_SETTING_COLUMNS = [column for column in _leaf_columns(Config) if column[0] not in _NOT_COLUMNS]
+def _is_column(name: str) -> bool:
+    if name in _COLUMNS_NONETHELESS:
+        return True
+    return name not in _NOT_COLUMNS and not name.startswith(_NOT_COLUMN_PREFIXES)
+
+
+_SETTING_COLUMNS = [column for column in _leaf_columns(Config) if _is_column(column[0])]
 SETTINGS = tuple(name for name, _ in _SETTING_COLUMNS)
 """Names of the settings stored with every run, dotted as in the configuration."""
 
 RUN_SCHEMA = pa.schema([*_RUN_COLUMNS, *_SETTING_COLUMNS, *_leaf_columns(Environment, "env.")])
+_LEDGER = {
+    *(name for name, _ in _KEYS),
+    *("trial_number", "point", "part", "valid", "wall_s", "energy_missing", "model.fingerprint", "data.fingerprint"),
+    *("race_share", "race_stage_s", "race_wer", "race_rtfx", "race_beaten_by"),
+    *METRICS,
+    *SETTINGS,
+}
+LEDGER_SCHEMA = pa.schema([field for field in RUN_SCHEMA if field.name in _LEDGER])
 UTTERANCE_SCHEMA = pa.schema(_UTTERANCE_COLUMNS)
 TIMELINE_SCHEMA = pa.schema(_TIMELINE_COLUMNS)

@@ -6,6 +6,7 @@ Layout of a study's folder::
     utterances/<run_id>.<attempt>.<status>.parquet    a row an utterance of the run
     timeline/<run_id>.<attempt>.<status>.parquet      a row a sample of the run's process
     runs/<run_id>.<attempt>.<status>.parquet          a row: the run itself, written last
+    scores/<run_id>.<attempt>.<normalizer>.parquet    a row an utterance, its text scored anew (:mod:`bench.rescoring`)
 
 A run exists once its file in ``runs/`` does; whatever a killed driver left without one is overwritten by the next
 attempt. Every file is written under a hidden temporary name in its own folder, flushed to disk and renamed, so a reader
@@ -25,12 +26,26 @@ import pyarrow.parquet as pq
 import yaml
 
 from bench.attempts import Attempt, History
+from bench.config import NormalizerName
 from bench.errors import StoreError
-from bench.records import RunResult, Status
+from bench.records import RunResult
 from bench.rows import run_row, timeline_rows, utterance_rows
-from bench.schema import RUN_SCHEMA, SCHEMA_VERSION, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
+from bench.schema import LEDGER_SCHEMA, RUN_SCHEMA, SCHEMA_VERSION, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
 
 _TEMPORARY = ".writing-"  # hidden, so that tools which read whole folders pass it over
+
+_KEYS = ("schema_version", "study", "trial_id", "run_id", "attempt", "utterance_id")
+_TEXTS = ("reference", "hypothesis", "error")
+_COUNTS = ("substitutions", "deletions", "insertions", "hits", "reference_words", "wer")
+_TEXT_SCHEMA = pa.schema([UTTERANCE_SCHEMA.field(name) for name in (*_KEYS, *_TEXTS)])
+SCORE_SCHEMA = pa.schema(
+    [
+        *(UTTERANCE_SCHEMA.field(name) for name in _KEYS),
+        pa.field("normalizer", pa.string()),
+        *(UTTERANCE_SCHEMA.field(name) for name in _COUNTS),
+    ]
+)
+"""Columns of ``scores/``."""
 
 
 def histories(study_dir: Path) -> dict[str, History]:
@@ -40,18 +55,6 @@ def histories(study_dir: Path) -> dict[str, History]:
         attempt = Attempt.of(path)
         found.setdefault(attempt.run_id, []).append(attempt)
     return {run_id: History(tuple(sorted(each, key=lambda one: one.attempt))) for run_id, each in found.items()}
-
-
-def invalid_runs(study_dir: Path) -> set[str]:
-    """Name the runs whose timing is known not to be valid, by their standing attempts.
-
-    Raises:
-        StoreError: A file cannot be read.
-    """
-    timed = [one for one in _standing(study_dir) if one.status is Status.ok]
-    only = pa.schema([RUN_SCHEMA.field("schema_version"), RUN_SCHEMA.field("valid")])
-    rows = {one.run_id: _read_file(study_dir / "runs" / one.file_name, only)["valid"] for one in timed}
-    return {run_id for run_id, valid in rows.items() if valid.to_pylist() == [False]}
 
 
 def remove_leftovers(study_dir: Path) -> None:
@@ -79,12 +82,14 @@ def load_runs(study_dir: str | Path) -> pd.DataFrame:
     return runs.sort_values(["started_at", "run_id"], ignore_index=True)
 
 
-def any_run(study_dir: Path) -> dict[str, Any] | None:
-    """Read one run of a study, to see how its runs are made; null where there is none yet."""
-    for attempt in _standing(study_dir):
-        (row,) = _read_file(study_dir / "runs" / attempt.file_name, RUN_SCHEMA).to_pylist()
-        return dict(row)
-    return None
+def read_rows(study_dir: Path) -> list[dict[str, Any]]:
+    """Read what decides how a study goes on, of all attempts: a mapping each, of :data:`bench.schema.LEDGER_SCHEMA`.
+
+    Raises:
+        StoreError: A file cannot be read.
+    """
+    paths = _parquet_files(study_dir / "runs")
+    return [row for path in paths for row in _read_file(path, LEDGER_SCHEMA).to_pylist()]
 
 
 def load_utterances(study_dir: str | Path) -> pd.DataFrame:
@@ -107,6 +112,45 @@ def load_timeline(study_dir: str | Path) -> pd.DataFrame:
     """
     folder = _existing(study_dir)
     return _read(folder / "timeline", TIMELINE_SCHEMA, _standing(folder))
+
+
+def standing_attempts(study_dir: str | Path) -> list[Attempt]:
+    """List the attempts that count, one a run.
+
+    Raises:
+        StoreError: There is no such study.
+    """
+    return _standing(_existing(study_dir))
+
+
+def read_texts(study_dir: Path, attempt: Attempt) -> list[dict[str, Any]]:
+    """Read the utterances of an attempt: what names each, ``reference``, ``hypothesis`` and ``error``."""
+    rows: list[dict[str, Any]] = _read_file(study_dir / "utterances" / attempt.file_name, _TEXT_SCHEMA).to_pylist()
+    return rows
+
+
+def has_scores(study_dir: Path, attempt: Attempt, normalizer: NormalizerName) -> bool:
+    """Tell whether an attempt's texts were scored anew under a normaliser."""
+    return _score_file(study_dir, attempt, normalizer).exists()
+
+
+def write_scores(study_dir: Path, attempt: Attempt, normalizer: NormalizerName, rows: list[dict[str, Any]]) -> None:
+    """Persist the scores of an attempt's texts under a normaliser, rows of :data:`SCORE_SCHEMA`."""
+    _write_table(_score_file(study_dir, attempt, normalizer), SCORE_SCHEMA, rows)
+
+
+def load_scores(study_dir: str | Path) -> pd.DataFrame:
+    """Load what ``asr-sweep rescore`` added to a study: a row an utterance, run and normaliser, of standing attempts.
+
+    Raises:
+        StoreError: There is no such study, or a file cannot be read.
+    """
+    folder = _existing(study_dir)
+    wanted = (_score_file(folder, attempt, name) for attempt in _standing(folder) for name in NormalizerName)
+    cure = "delete it, and score the study anew"
+    tables = [_read_file(path, SCORE_SCHEMA, cure) for path in wanted if path.exists()]
+    frame: pd.DataFrame = pa.concat_tables([SCORE_SCHEMA.empty_table(), *tables]).to_pandas()
+    return frame
 
 
 def write_study(study_dir: Path, description: Mapping[str, Any]) -> None:
@@ -153,6 +197,10 @@ def list_studies(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob("*/study.yaml"))
 
 
+def _score_file(folder: Path, attempt: Attempt, normalizer: NormalizerName) -> Path:
+    return folder / "scores" / f"{attempt.run_id}.{attempt.attempt}.{normalizer.value}.parquet"
+
+
 def _standing(folder: Path) -> list[Attempt]:
     return [history.standing for history in histories(folder).values()]
 
@@ -175,7 +223,7 @@ def _read(folder: Path, schema: pa.Schema, attempts: Iterable[Attempt]) -> pd.Da
     return frame
 
 
-def _read_file(path: Path, schema: pa.Schema) -> pa.Table:
+def _read_file(path: Path, schema: pa.Schema, cure: str | None = None) -> pa.Table:
     try:
         table = pq.read_table(path, columns=_present(path, schema))
         version = max((row for row in table["schema_version"].to_pylist() if row is not None), default=SCHEMA_VERSION)
@@ -189,9 +237,9 @@ def _read_file(path: Path, schema: pa.Schema) -> pa.Table:
             for column in schema
         ]
     except (OSError, KeyError, pa.ArrowException) as error:
-        run_file = path.parent.parent / "runs" / path.name
+        cure = cure or f"delete {path.parent.parent / 'runs' / path.name}, and the study runs it again"
         reason = " ".join(str(error).split())
-        raise StoreError(f"{path} cannot be read ({reason}); delete {run_file}, and the study runs it again") from None
+        raise StoreError(f"{path} cannot be read ({reason}); {cure}") from None
     return pa.Table.from_arrays(columns, schema=schema)
 
 

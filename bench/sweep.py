@@ -1,10 +1,11 @@
 """The one loop of the harness: propose, skip what is done, execute, persist, tell."""
 
 import dataclasses
-import hashlib
-import json
-from collections import deque
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,12 +13,12 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from bench import store
-from bench.assets.models import locate
-from bench.attempts import UNFINISHED, Attempt, History
-from bench.config import Config, DataConfig, Engine, flatten
-from bench.data.dataset import DataSet, load_dataset
+from bench.agenda import Agenda
+from bench.config import Config, flatten
 from bench.errors import StoreError
 from bench.execute.local import LocalExecutor
+from bench.jobs import JobMaker
+from bench.ledger import Ledger
 from bench.measure.counters import usable_cpus
 from bench.measure.environment import describe
 from bench.readings import Environment
@@ -25,13 +26,8 @@ from bench.records import Job, RunResult, Status
 from bench.schema import SCHEMA_VERSION
 from bench.search.compose import Composed
 
-# Data and models are identified by what they hold, not by where they lie; max_window_s only guards impossible points.
-_IDENTITY_PREFIXES = ("model.", "decode.")
-_IDENTITY_NAMES = ("device", "engine", "threads", "seed")
-_NOT_IDENTITY = {"model.name", "model.max_window_s"}
-
 # No part of a trial's identity, but numbers found in different ways do not compare; a study holds to one.
-_PROTOCOL = ("score.normalizer", "measure.warmup", "measure.repeats")
+_PROTOCOL = ("score.normalizer", "measure.warmup", "measure.repeats", "search.racing", "search.holdout")
 
 
 @dataclass(frozen=True)
@@ -42,10 +38,11 @@ class StudyResult:
         study_dir: The study's folder.
         planned: Runs the study consists of.
         executed: Runs executed by this start, repeated attempts included.
-        unfinished: Runs without a result, by failure or because this start was interrupted.
+        unfinished: Runs without a result, by failure or because this start ended before them.
         exhausted: Those of them that have used up their attempts.
         skipped: Impossible points of the grid.
         interrupted: Whether Ctrl-C ended this start.
+        out_of_budget: Which budget ended this start, as a sentence; null where none did.
         invalid: Runs with a result whose timing is not valid.
         reruns: How often any of those has been run again for that, over all starts.
     """
@@ -57,6 +54,7 @@ class StudyResult:
     exhausted: int
     skipped: int
     interrupted: bool
+    out_of_budget: str | None
     invalid: int
     reruns: int
 
@@ -77,33 +75,15 @@ class Listener(Protocol):
         ...
 
 
-def trial_id(config: Config, model: str, data: str) -> str:
-    """Name a trial by what determines its result.
-
-    Args:
-        config: The settings.
-        model: Fingerprint of the model's files; its name where it has none.
-        data: Fingerprint of the data.
-    """
-    identity = {
-        name: value
-        for name, value in flatten(config)
-        if (name in _IDENTITY_NAMES or name.startswith(_IDENTITY_PREFIXES)) and name not in _NOT_IDENTITY
-    }
-    canonical = json.dumps({**identity, "model": model, "data": data}, sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
 def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
-    """Run what is missing of a study, in a seeded random order, and persist every run as it ends.
+    """Run what is missing of a study, and persist every run as it ends.
 
-    Replicates are interleaved: every trial has run once before any runs a second time, so that a drift of the machine
-    favours no setting. A run that ends in an error or a timeout goes to the end of the queue and is tried again, up to
+    A run that ends in an error or a timeout goes to the end of the queue and is tried again, up to
     ``executor.max_attempts``; an error the harness raised on purpose waits for the next start, since it would only
     repeat itself. A run whose timing is not valid goes there too, up to ``measure.rerun_invalid`` times.
 
     Args:
-        study: The points.
+        study: The points, or where to look for them.
         command: The command line that asked for them, stored so that the study can be repeated.
         listener: Told how it goes.
 
@@ -112,106 +92,111 @@ def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
         DataError: A manifest cannot be used.
         ModelError: A model's files cannot be had.
         AssetError: A packaged model or recording cannot be had.
+        ConfigError: A point to be tried first cannot be, or an objective cannot be measured here.
     """
     config = study.config
     # Whatever is wrong with the request shows here, before anything of it is on disk.
-    jobs = _plan(study)
+    configs = [*study.grid.points, *(study.points.defaults if study.searches and study.points else ())]
+    maker = JobMaker(configs)
     study_dir = Path(config.results.root) / config.study
     study_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(study_dir / ".lock", timeout=0):
-            return _run_locked(study, jobs, study_dir, command, listener)
+            return _run_locked(study, maker, study_dir, command, listener)
     except Timeout:
         raise StoreError(
             f"another process is running the study in {study_dir}; wait for it, or choose another name with study=NAME"
         ) from None
 
 
-def _run_locked(study: Composed, jobs: Sequence[Job], study_dir: Path, command: str, listener: Listener) -> StudyResult:
-    config = study.config
+def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str, listener: Listener) -> StudyResult:
     store.remove_leftovers(study_dir)
-    _refuse_other_protocol(study_dir, config)
-    histories = store.histories(study_dir)
-    invalid = store.invalid_runs(study_dir)
-    queue = deque(job for job in jobs if _is_wanted(histories.get(job.run_id), job.run_id in invalid, config))
+    ledger = Ledger(study_dir)
+    _refuse_other_protocol(study_dir, ledger, study.config)
+    agenda = Agenda(study, ledger, maker)
     environment = describe()
     store.write_study(study_dir, _description(study, command, environment, store.read_study(study_dir) or {}))
-    listener.planned(len(jobs), len(jobs) - len(queue), len(study.grid.skipped))
-    if warning := _oversubscription(jobs):
+    listener.planned(agenda.planned, agenda.done, len(study.grid.skipped))
+    if warning := _oversubscription(agenda.jobs):
         listener.warned(warning)
 
-    executed, interrupted = 0, False
-    if queue:
-        executor = LocalExecutor(study_dir / "logs", environment)
-        try:
-            executor.warm_up()
-            while queue:
-                job = queue.popleft()
-                job = dataclasses.replace(job, attempt=_next_attempt(histories.get(job.run_id)))
-                result = executor.execute(job)
-                store.write_run(study_dir, result)
-                executed += 1
-                history = _extended(histories.get(job.run_id), Attempt(job.run_id, job.attempt, result.status))
-                histories[job.run_id] = history
-                if result.certificate is not None:
-                    (invalid.discard if result.certificate.valid else invalid.add)(job.run_id)
-                # What fails on purpose would only fail again.
-                may_differ = result.retryable or result.status is Status.ok
-                will_retry = may_differ and _is_wanted(history, job.run_id in invalid, config)
-                if will_retry:
-                    queue.append(job)
-                listener.finished(result, will_retry)
-        except KeyboardInterrupt:
-            interrupted = True
-    unfinished = [job for job in jobs if _lacks_result(histories.get(job.run_id))]
-    exhausted = [job for job in unfinished if not _is_wanted(histories.get(job.run_id), False, config)]
+    executed, out_of_budget = 0, None
+    with _interruptible() as interrupt:
+        executor: LocalExecutor | None = None
+        while not interrupt.is_set() and (job := agenda.next() or agenda.verdict_job()) is not None:
+            if (out_of_budget := _over_budget(ledger, study.config)) is not None:
+                break
+            if executor is None:  # a study that is done needs none
+                executor = LocalExecutor(study_dir / "logs", environment)
+                executor.warm_up()
+            result = executor.execute(job)
+            agenda.refuse_unmeasured(ledger.write(result))
+            executed += 1
+            # What fails on purpose would only fail again.
+            may_differ = result.retryable or result.status is Status.ok
+            will_retry = may_differ and ledger.wants(job.run_id, job.config)
+            if will_retry:
+                agenda.again(job)
+            listener.finished(result, will_retry)
+    unfinished = [job for job in agenda.jobs if ledger.lacks_result(job.run_id)]
+    stopped = interrupt.is_set() or out_of_budget is not None
+    doubted = [job for job in agenda.jobs if not ledger.is_valid(job.run_id)]
     return StudyResult(
         study_dir=study_dir,
-        planned=len(jobs),
+        planned=agenda.planned,
         executed=executed,
-        unfinished=len(unfinished),
-        exhausted=len(exhausted),
+        unfinished=len(unfinished) + (agenda.planned - len(agenda.jobs) if stopped else 0),
+        exhausted=sum(not ledger.wants(job.run_id, job.config) for job in unfinished),
         skipped=len(study.grid.skipped),
-        interrupted=interrupted,
-        invalid=len(doubted := [job for job in jobs if job.run_id in invalid]),
-        reruns=max((histories[job.run_id].reruns for job in doubted), default=0),
+        interrupted=interrupt.is_set(),
+        out_of_budget=out_of_budget,
+        invalid=len(doubted),
+        reruns=max((ledger.reruns(job.run_id) for job in doubted), default=0),
     )
 
 
-def _plan(study: Composed) -> list[Job]:
-    """List every run of the study once, in the order they are to run, with data and model at hand."""
-    datasets: dict[DataConfig, DataSet] = {}
-    models = {
-        (name, weights): locate(name, weights)
-        for name, weights in {
-            (config.model.name, config.model.weights)
-            for config in study.grid.points
-            if config.engine is not Engine.fake
-        }
-    }
-    jobs: dict[str, Job] = {}
-    for config in study.grid.points:
-        if config.data not in datasets:
-            datasets[config.data] = load_dataset(config.data)
-        data, model = datasets[config.data], models.get((config.model.name, config.model.weights))
-        for replicate in range(config.measure.replicates):
-            job = Job(
-                study=config.study,
-                trial_id=trial_id(config, model.fingerprint if model else config.model.name, data.fingerprint),
-                replicate=replicate,
-                attempt=0,
-                config=config,
-                model_path=str(model.folder) if model else "",
-                model_fingerprint=model.fingerprint if model else None,
-                utterances=data.utterances,
-                data_name=data.name,
-                data_fingerprint=data.fingerprint,
-            )
-            jobs.setdefault(job.run_id, job)
-    return sorted(jobs.values(), key=_order)
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """End the body at Ctrl-C, and remember it.
+
+    The exception alone is not enough: raised inside a destructor or a callback of some library, it is printed and lost.
+    """
+    seen = threading.Event()
+
+    def handle(number: int, frame: types.FrameType | None) -> None:
+        seen.set()
+        signal.default_int_handler(number, frame)
+
+    # Whoever handles the signal in another way, or runs studies in a thread, keeps to that.
+    ours = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, handle)
+    try:
+        yield seen
+    except KeyboardInterrupt:
+        seen.set()
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _oversubscription(jobs: Sequence[Job]) -> str | None:
+def _over_budget(ledger: Ledger, config: Config) -> str | None:
+    """Say which budget another run of the usual length would break; null where none would."""
+    search, prices = config.search, dict(flatten(config.measure.price_per_hour))
+    spent_s, next_s = ledger.spent_s(), ledger.typical_s()
+    if search.budget_s is not None and spent_s + next_s > search.budget_s:
+        return f"{spent_s:.0f} s of search.budget_s={search.budget_s:g} are spent, and a run takes {next_s:.0f} s"
+    if search.budget_cost is not None:
+        spent = ledger.spent_cost(prices)
+        price = prices[config.device.partition(":")[0]] or 0.0
+        if spent + next_s / 3600 * price > search.budget_cost:
+            return f"{spent:.4g} of search.budget_cost={search.budget_cost:g} are spent, and a run takes {next_s:.0f} s"
+    return None
+
+
+def _oversubscription(jobs: Iterable[Job]) -> str | None:
     most = max((job.config.threads or 0 for job in jobs if job.config.device == "cpu"), default=0)
     usable = usable_cpus()
     if most <= usable:
@@ -219,45 +204,19 @@ def _oversubscription(jobs: Sequence[Job]) -> str | None:
     return f"threads={most} is more than the {usable:g} processors this process may use; they will wait for each other"
 
 
-def _order(job: Job) -> tuple[int, str]:
-    """Shuffle the trials anew for each replicate; a trial's place depends on no other trial's presence."""
-    shuffled = hashlib.sha256(f"{job.config.seed}:{job.replicate}:{job.trial_id}".encode()).hexdigest()
-    return job.replicate, shuffled
-
-
-def _is_wanted(history: History | None, invalid: bool, config: Config) -> bool:
-    """Tell whether a run is to be executed: it lacks a result, or a valid timing, and has attempts left."""
-    if history is None:
-        return True
-    if history.standing.status in UNFINISHED:
-        return history.last < config.executor.max_attempts
-    return invalid and history.reruns < config.measure.rerun_invalid
-
-
-def _lacks_result(history: History | None) -> bool:
-    return history is None or history.standing.status in UNFINISHED
-
-
-def _next_attempt(history: History | None) -> int:
-    return 1 if history is None else history.last + 1
-
-
-def _extended(history: History | None, attempt: Attempt) -> History:
-    return History((attempt,)) if history is None else history.then(attempt)
-
-
-def _refuse_other_protocol(study_dir: Path, config: Config) -> None:
+def _refuse_other_protocol(study_dir: Path, ledger: Ledger, config: Config) -> None:
     """Refuse to mix rows that were measured or scored in different ways.
 
     Raises:
         StoreError: The study's runs and this start differ; the message shows both values.
     """
-    before = store.any_run(study_dir)
+    before = ledger.any_row()
     if before is None:
         return
     settings = dict(flatten(config))
     for name in _PROTOCOL:
-        if before[name] != settings[name]:
+        # Rows of older versions lack what there was no choice about.
+        if before[name] is not None and before[name] != settings[name]:
             raise StoreError(
                 f"{study_dir} holds runs made with {name}={before[name]}, this start asks for {settings[name]};"
                 " choose another name with study=NAME, or ask for the same"
@@ -268,14 +227,15 @@ def _description(study: Composed, command: str, environment: Environment, before
     """Describe the latest start; the commands and the impossible points are those of all starts so far."""
     commands = [*(one for one in before.get("commands", []) if one != command), command]
     skipped = [dataclasses.asdict(point) for point in study.grid.skipped]
+    space = study.space.described()
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study.config.study,
         "command": command,
         "commands": commands,
-        "space": dict(study.space),
+        "space": space,
         "points": len(study.grid.points),
         "skipped": [*(one for one in before.get("skipped", []) if one not in skipped), *skipped],
-        "config": {name: value for name, value in flatten(study.config) if name not in study.space},
+        "config": {name: value for name, value in flatten(study.config) if name not in space},
         "environment": dataclasses.asdict(environment),
     }

@@ -2,7 +2,18 @@
 
 import math
 
-from bench.config import AUTO, Config, DataConfig, DataSource, DecodeConfig, Merge, PriceConfig, Strategy, flatten
+from bench.config import (
+    AUTO,
+    Config,
+    DataConfig,
+    DataSource,
+    DecodeConfig,
+    Merge,
+    PriceConfig,
+    Sampler,
+    Strategy,
+    flatten,
+)
 from bench.errors import ConfigError, ImpossiblePoint
 
 
@@ -17,6 +28,7 @@ def validate(config: Config) -> None:
     _validate_device(config.device)
     _validate_counts(config)
     _validate_prices(config.measure.price_per_hour)
+    _validate_search(config)
     _validate_data(config.data)
     _validate_windows(config)
     _validate_strategy(config.decode)
@@ -58,6 +70,7 @@ def _validate_counts(config: Config) -> None:
         ("measure.single_stream", config.measure.single_stream, 0, _MOST),
         ("measure.rerun_invalid", config.measure.rerun_invalid, 0, _MOST),
         ("executor.max_attempts", config.executor.max_attempts, 1, _MOST),
+        ("search.trials", config.search.trials, 1, _MOST),
     ]
     for name, value, least, most in bounds:
         if value is not None and value < least:
@@ -82,6 +95,26 @@ def _validate_prices(prices: PriceConfig) -> None:
             raise ConfigError(
                 f"measure.price_per_hour.{device}={price:g} is no price; give a number from 0 up, or null"
             )
+
+
+def _validate_search(config: Config) -> None:
+    search = config.search
+    if not 0 < search.racing_level < 1:
+        raise ConfigError(f"search.racing_level={search.racing_level:g} is no probability; give one between 0 and 1")
+    if not 0 <= search.holdout < 1:
+        raise ConfigError(f"search.holdout={search.holdout:g} is no share of the data; give one from 0 to below 1")
+    for name, limit in [("search.budget_s", search.budget_s), ("search.budget_cost", search.budget_cost)]:
+        if limit is not None and not 0 < limit < math.inf:
+            raise ConfigError(f"{name}={limit:g} must be a number above 0, or null for no limit")
+    price = getattr(config.measure.price_per_hour, config.device.partition(":")[0])
+    if search.budget_cost is not None and price is None:
+        kind = config.device.partition(":")[0]
+        raise ConfigError(f"search.budget_cost needs the price of what runs; add measure.price_per_hour.{kind}=NUMBER")
+    if search.dry_run and search.sampler is not Sampler.grid:
+        raise ConfigError(
+            f"search.dry_run predicts a grid, and search={search.sampler} decides on the way; bound it with"
+            " search.trials, search.budget_s or search.budget_cost"
+        )
 
 
 def _validate_data(data: DataConfig) -> None:

@@ -26,13 +26,16 @@ import pandas as pd
 import psutil
 
 from bench.config import Config
+from bench.jobs import JobMaker
 from bench.measure.comparison import compare
 from bench.measure.counters import affinity
 from bench.records import Job, RunResult
 from bench.search.compose import Composed, compose
 from bench.search.grid import Grid
+from bench.search.points import Candidate
+from bench.search.space import Space
 from bench.store import load_runs
-from bench.sweep import _plan, run_study
+from bench.sweep import run_study
 
 _FAKE = ["engine=fake", "model=fake", "decode.stride_length_s=0", "measure.warmup=1"]
 _BALLAST_MIB = 1024
@@ -87,7 +90,7 @@ def _nobody(phase: str) -> None:
 
 
 def _print_peak(folder: Path, settings: list[str], what: str) -> None:
-    (job,) = _plan(_composed(settings))
+    (job,) = JobMaker([]).jobs(_composed(settings).grid.candidates[0])
     written = folder / "job"
     written.write_bytes(pickle.dumps(job))
     command = ["/usr/bin/time", "-v", sys.executable, "-m", "benchmarks.measurement", "--run", str(written)]
@@ -168,9 +171,11 @@ def _print_pairs(folder: str, pairs: int, runs: int) -> None:
     slower = dataclasses.replace(plain, model=dataclasses.replace(plain.model, name="fake/more_work"))
     groups = {"A": (plain, 0), "A again": (plain, pairs), "B": (slower, 0)}
     points = [
-        dataclasses.replace(config, seed=first + number) for config, first in groups.values() for number in range(pairs)
+        Candidate({}, dataclasses.replace(config, seed=first + number))
+        for config, first in groups.values()
+        for number in range(pairs)
     ]
-    run_study(Composed(Grid(tuple(points), ()), {}), "make bench", _Silent())
+    run_study(Composed(plain, Space((), {}, {}), Grid(tuple(points), ())), "make bench", _Silent())
     table = load_runs(f"{folder}/pairs")
     seconds = table.assign(s=table["inference_s"].map(lambda passes: passes[0])).groupby(["model.name", "seed"])["s"]
     of: dict[Any, list[float]] = {key: list(values) for key, values in seconds}

@@ -46,7 +46,8 @@ def test_the_leading_comment_gives_a_command_that_composes(path: Path) -> None:
     given = commands(path)
     assert given, f"{path.name} names no command"
     for arguments in given:
-        assert composed(arguments).grid.points
+        study = composed(arguments)
+        assert study.searches or study.grid.points
     choice = f"{path.parent.relative_to(CONF).as_posix()}={path.stem}"
     if path != CONF / "config.yaml":
         assert choice in given[0]
@@ -54,8 +55,10 @@ def test_the_leading_comment_gives_a_command_that_composes(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(CONF).as_posix())
 def test_a_preset_that_sweeps_enumerates_more_than_one_point(path: Path) -> None:
-    sweeps = "MULTIRUN" in path.read_text(encoding="utf-8")
-    assert (len(composed(commands(path)[0]).grid.points) > 1) is sweeps
+    arguments = commands(path)[0]
+    study = composed(arguments)
+    sweeps = "MULTIRUN" in path.read_text(encoding="utf-8") or "-m" in arguments
+    assert (study.searches or len(study.grid.points) > 1) is sweeps
 
 
 def test_the_demo_covers_enough_to_draw_from() -> None:

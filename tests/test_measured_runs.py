@@ -19,8 +19,8 @@ import pytest
 import bench
 from bench import store
 from bench.inference.fake import BALLAST_MIB, CHILD_MIB
+from bench.jobs import JobMaker
 from bench.search.compose import compose
-from bench.sweep import _plan
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux's own counters")
 
@@ -109,7 +109,7 @@ def test_the_peak_is_the_one_that_time_reports(settings: list[str], study: list[
         pytest.skip("needs GNU time: apt-get install time")
     composed = compose([*study[:2], "decode.stride_length_s=0", *study[5:], *settings])
     assert composed is not None
-    (job,) = _plan(composed)
+    (job,) = JobMaker([]).jobs(composed.grid.candidates[0])
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     program = (
         "import pickle, sys; from pathlib import Path; from bench.trial import run;"

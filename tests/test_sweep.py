@@ -18,8 +18,8 @@ import torch
 import bench
 from bench import store
 from bench.errors import BenchError, ConfigError, StoreError
+from bench.jobs import trial_id
 from bench.search.compose import compose
-from bench.sweep import trial_id
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A configuration's data: its utterances, a name for people, and a fingerprint for machines."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,19 @@ def load_dataset(config: DataConfig) -> DataSet:
         limit=config.limit,
     )
     return DataSet(name, tuple(utterances), _fingerprint(utterances))
+
+
+def subset(data: DataSet, name: str, utterances: Sequence[Utterance]) -> DataSet:
+    """Take some of a data set's utterances, in their order there, as a data set of its own.
+
+    Args:
+        data: The whole.
+        name: What the part is called, beside the whole's name.
+        utterances: Those to take.
+    """
+    wanted = {item.utterance_id for item in utterances}
+    chosen = tuple(item for item in data.utterances if item.utterance_id in wanted)
+    return DataSet(f"{data.name} ({name})", chosen, _fingerprint(chosen))
 
 
 def _fingerprint(utterances: Iterable[Utterance]) -> str:

@@ -13,7 +13,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.records import Job, Status, TrialOutcome
+from bench.records import Job, Standing, Status, TrialOutcome
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Ending:
 
     Attributes:
         retryable: Whether the same run might well end otherwise another time.
+        standing: How far a run got that was ended early.
     """
 
     status: Status
@@ -37,6 +38,7 @@ class Ending:
     retryable: bool = False
     outcome: TrialOutcome | None = None
     traceback: str | None = None
+    standing: Standing | None = None
 
 
 def main(job: Job, sender: connection.Connection, log: Path) -> None:

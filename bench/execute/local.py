@@ -110,6 +110,7 @@ class LocalExecutor:
             marks=tuple(watch.marks),
             energy=EnergyUse() if watch.timed is None else energy.used(watch.samples, *watch.timed),
             gpu_memory_before_mib=gpu_before.memory_mib if gpu_before else None,
+            standing=ending.standing if ending.outcome is None else ending.outcome.standing,
             cgroup_peak_mib=_risen(container_peak_mib, cgroup.memory_peak_mib()),
             certificate=_certificate(ending.outcome, watch, on_gpu=gpu is not None),
         )

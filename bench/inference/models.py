@@ -19,7 +19,7 @@ def load_engine(config: Config, model_path: str) -> engine.Engine:
     """
     match config.engine:
         case Engine.fake:
-            return fake.FakeEngine(config.model.name)
+            return fake.FakeEngine(config.model.name, config.decode)
         case Engine.transformers:
             return _transformers_engine(config, model_path)
 

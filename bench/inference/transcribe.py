@@ -1,7 +1,8 @@
 """The core itself: recordings in, transcripts out, whatever the engine."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, TypeAlias
 
@@ -49,7 +50,7 @@ def transcribe(
     with clock.phase("segment"):
         plans = plan(engine, recordings, spec)
     emissions: list[list[Any]] = [[None] * len(windows) for windows in plans]
-    batches = list(_batches(plans, batch_size, engine.mixes_lengths))
+    batches = list(_batches(plans, _places(plans), batch_size, engine.mixes_lengths))
     for batch, emitted in zip(batches, _decoded(engine, recordings, plans, batches, clock, prefetch), strict=True):
         give_back_freed()
         for (recording, number), emission in zip(batch, emitted, strict=True):
@@ -61,6 +62,97 @@ def transcribe(
         ]
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a transcription in stages has got.
+
+    Attributes:
+        share: Share of the audio whose windows were decoded.
+        decoded: Windows of each recording that were, from its beginning.
+        transcripts: Makes the texts of what was decoded so far, of whole recordings or of their beginnings.
+    """
+
+    share: float
+    decoded: tuple[int, ...]
+    transcripts: Callable[[], list[Transcript]]
+
+
+def in_stages(
+    engine: Engine,
+    recordings: Sequence[Samples],
+    spec: DecodeConfig,
+    batch_size: int,
+    clock: PhaseClock,
+    order: Sequence[int],
+    stages: int,
+    prefetch: bool = False,
+) -> Iterator[Progress]:
+    """Transcribe recordings one after another, and say now and then how far that has got.
+
+    Batches stay whole: a stage ends where its share of the audio is reached and a batch is full. The last stage is
+    complete when it is told, merging included; what is done between two stages is the caller's own time.
+
+    Args:
+        engine: A loaded model.
+        recordings: As for :func:`transcribe`.
+        spec: Windows and strides.
+        batch_size: Windows to decode together, at most.
+        clock: As for :func:`transcribe`.
+        order: The numbers of the recordings, in the order to take them.
+        stages: How often to say, at most.
+        prefetch: As for :func:`transcribe`.
+
+    Raises:
+        ImpossiblePoint: The windows are longer than the model can take.
+    """
+    with clock.phase("segment"):
+        plans = plan(engine, recordings, spec)
+    emissions: list[list[Any]] = [[None] * len(windows) for windows in plans]
+    decoded = [0] * len(plans)
+    total = sum(map(len, recordings))
+
+    def joined() -> list[Transcript]:
+        return [
+            engine.join(emitted[:count], windows[:count]) if count else Transcript("", (), ())
+            for emitted, windows, count in zip(emissions, plans, decoded, strict=True)
+        ]
+
+    done = 0
+    divided = list(_divided(plans, order, batch_size, total / stages))
+    for number, places in enumerate(divided):
+        batches = list(_batches(plans, places, batch_size, engine.mixes_lengths))
+        for batch, emitted in zip(batches, _decoded(engine, recordings, plans, batches, clock, prefetch), strict=True):
+            give_back_freed()
+            for (recording, window), emission in zip(batch, emitted, strict=True):
+                emissions[recording][window] = emission
+        for recording, window in places:
+            decoded[recording] = window + 1
+            done += _kept(plans[recording][window])
+        if number < len(divided) - 1:
+            yield Progress(done / total, tuple(decoded), joined)
+    with clock.phase("merge"):
+        transcripts = joined()
+    yield Progress(1.0, tuple(decoded), lambda: transcripts)
+
+
+def _divided(plans: Plans, order: Sequence[int], size: int, least: float) -> Iterator[Batch]:
+    """Divide windows into runs of whole batches, of so many samples at least; the last one may be shorter."""
+    places = [(recording, number) for recording in order for number in range(len(plans[recording]))]
+    samples, stage = 0, list[tuple[int, int]]()
+    for place in places:
+        stage.append(place)
+        samples += _kept(plans[place[0]][place[1]])
+        if samples >= least and len(stage) % size == 0:
+            yield stage
+            samples, stage = 0, []
+    if stage:
+        yield stage
+
+
+def _kept(window: Window) -> int:
+    return window.stop - window.start - window.left - window.right
+
+
 def decode_once(
     engine: Engine, recordings: Sequence[Samples], plans: Plans, batch_size: int, clock: PhaseClock
 ) -> None:
@@ -68,7 +160,7 @@ def decode_once(
 
     It keeps lazy set-up from being taken for inference, and shows whether a batch of this size fits.
     """
-    for batch in _batches(plans, batch_size, engine.mixes_lengths):
+    for batch in _batches(plans, _places(plans), batch_size, engine.mixes_lengths):
         engine.decode(engine.features(_samples(recordings, plans, batch)), clock)
         return
 
@@ -92,11 +184,14 @@ def plan(engine: Engine, recordings: Sequence[Samples], spec: DecodeConfig) -> P
     return [cut(len(samples), engine.rate_hz, spec, engine.align) for samples in recordings]
 
 
-def _batches(plans: Plans, size: int, mixes_lengths: bool) -> Iterator[Batch]:
-    """Sort all windows by length, longest first, so that what is decoded together pads and ends together."""
-    flat = [(recording, number) for recording, windows in enumerate(plans) for number in range(len(windows))]
+def _places(plans: Plans) -> Batch:
+    return [(recording, number) for recording, windows in enumerate(plans) for number in range(len(windows))]
+
+
+def _batches(plans: Plans, places: Batch, size: int, mixes_lengths: bool) -> Iterator[Batch]:
+    """Sort windows by length, longest first, so that what is decoded together pads and ends together."""
     batch: Batch = []
-    for place in sorted(flat, key=lambda place: -_length(plans, place)):
+    for place in sorted(places, key=lambda place: -_length(plans, place)):
         fits = mixes_lengths or not batch or _length(plans, place) == _length(plans, batch[0])
         if len(batch) == size or not fits:
             yield batch

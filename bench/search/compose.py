@@ -2,7 +2,7 @@
 
 Hydra hands a single trial's configuration to its task function; for ``-m``, or a preset whose ``hydra.mode`` is
 MULTIRUN, it hands the arguments to the sweeper plugin (``hydra_plugins/asr_sweep``), which comes back here through
-:func:`grid_of`. Nothing runs inside Hydra, so nothing of it stands between an error and its message.
+:func:`study_of`. Nothing runs inside Hydra, so nothing of it stands between an error and its message.
 """
 
 import difflib
@@ -10,10 +10,9 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.config_loader import ConfigLoader
@@ -23,10 +22,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.config import Config, flatten
-from bench.errors import ConfigError
-from bench.search.grid import Grid, enumerate_grid, to_config
-from bench.search.space import parse_space
+from bench.config import Config, Sampler, flatten
+from bench.errors import ConfigError, ImpossiblePoint
+from bench.search.grid import Grid, enumerate_grid
+from bench.search.objectives import parse_goal
+from bench.search.points import Candidate, Points, to_config
+from bench.search.space import Space, parse_space, refined
 from bench.validation import validate
 
 _PACKAGE = Path(__file__).parents[1]
@@ -37,15 +38,24 @@ _OVERRIDE = re.compile(r"[^-].*=|~")
 
 @dataclass(frozen=True)
 class Composed:
-    """A study as asked for: its points, and the dimensions they came from (empty for a single trial)."""
+    """A study as asked for.
 
+    Attributes:
+        config: A configuration to read the study-wide settings from; they are the same in all.
+        space: What varies; nothing for a single trial.
+        grid: The points of a grid; none where a sampler chooses them.
+        points: Makes points of the space into configurations; null for a single trial.
+    """
+
+    config: Config
+    space: Space
     grid: Grid
-    space: Mapping[str, list[Any]]
+    points: Points | None = field(default=None, compare=False)
 
     @property
-    def config(self) -> Config:
-        """A point to read the study-wide settings from; they are the same in all."""
-        return self.grid.points[0]
+    def searches(self) -> bool:
+        """Whether a sampler chooses the points."""
+        return self.points is not None and self.config.search.sampler is not Sampler.grid
 
 
 def compose(arguments: Sequence[str]) -> Composed | None:
@@ -69,8 +79,8 @@ def compose(arguments: Sequence[str]) -> Composed | None:
     return None
 
 
-def grid_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader) -> Composed:
-    """Enumerate the grid that a sweep's arguments and its preset describe.
+def study_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader) -> Composed:
+    """Read the space that a sweep's arguments and its preset describe, and enumerate it where it is a grid.
 
     Args:
         arguments: The task's overrides, sweeps among them.
@@ -78,7 +88,7 @@ def grid_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader) 
         loader: Composes again for each combination of groups.
 
     Raises:
-        ConfigError: See :func:`bench.search.grid.enumerate_grid`.
+        ConfigError: See :func:`bench.search.grid.enumerate_grid` and :class:`bench.search.points.Points`.
     """
 
     def is_group(key: str) -> bool:
@@ -91,13 +101,30 @@ def grid_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader) 
     if not isinstance(preset, Mapping | DictConfig):
         raise ConfigError(f"hydra.sweeper.params={preset} is no mapping of settings to values; write one a line")
     space = parse_space(arguments, preset, is_group, OverridesParser.create(loader))
-    return Composed(enumerate_grid(space, compose_point), space.described())
+    first = to_config(compose_point([*space.fixed, *(f"{group}={names[0]}" for group, names in space.groups.items())]))
+    space = refined(space, first.search.space)
+    points = Points(space, compose_point)
+    parse_goal(first.search.objectives, first.search.constraints)
+    if first.search.sampler is Sampler.grid:
+        grid = enumerate_grid(space, points)
+        return Composed(grid.points[0], space, grid, points)
+    if not space.varies:
+        raise ConfigError(f"search={first.search.sampler} has nothing to search; name a setting with several values")
+    for config in points.defaults:
+        with suppress(ImpossiblePoint):  # it is the points that must be possible
+            validate(config)
+    return Composed(first, space, Grid((), ()), points)
 
 
 def _single(composed: DictConfig) -> Composed:
     config = to_config(composed)
     validate(config)
-    return Composed(Grid((config,), ()), {})
+    if config.search.sampler is not Sampler.grid:
+        raise ConfigError(
+            f"search={config.search.sampler} chooses among values, and none are given; add -m and a setting with"
+            " several values, such as 'decode.chunk_length_s=interval(5,30)'"
+        )
+    return Composed(config, Space((), {}, {}), Grid((Candidate({}, config),), ()))
 
 
 def _task_part(composed: DictConfig) -> DictConfig:

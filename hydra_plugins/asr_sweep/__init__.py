@@ -25,10 +25,10 @@ class AsrSweeper(Sweeper):
         self._config = config
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Enumerate the points and hand them over."""
-        from bench.search.compose import grid_of
+        """Read the study and hand it over."""
+        from bench.search.compose import study_of
 
-        return self._hand_over(grid_of(arguments, self._config, self._loader))
+        return self._hand_over(study_of(arguments, self._config, self._loader))
 
 
 ConfigStore.instance().store(

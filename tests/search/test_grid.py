@@ -7,7 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.config import Config
 from bench.errors import ConfigError
-from bench.search.grid import Grid, enumerate_grid, to_config
+from bench.search.grid import Grid, enumerate_grid
+from bench.search.points import Points, to_config
 from bench.search.space import Space
 
 CHUNKS_S = (5, 10, 20)
@@ -45,7 +46,8 @@ class Composer:
 
 def grid(values: Mapping[str, Sequence[Any]], fixed: tuple[str, ...] = (), models: Sequence[str] = ()) -> Grid:
     groups = {"model": tuple(models)} if models else {}
-    return enumerate_grid(Space(fixed, groups, {key: tuple(each) for key, each in values.items()}), Composer())
+    space = Space(fixed, groups, {key: tuple(each) for key, each in values.items()})
+    return enumerate_grid(space, Points(space, Composer()))
 
 
 def test_the_grid_is_the_product_less_what_is_impossible() -> None:
@@ -74,7 +76,7 @@ def test_hydra_composes_once_for_each_combination_of_groups() -> None:
     space = Space(
         ("seed=3",), {"model": ("small", "large")}, {"decode.chunk_length_s": CHUNKS_S, "decode.stride_length_s": (0,)}
     )
-    found = enumerate_grid(space, composer)
+    found = enumerate_grid(space, Points(space, composer))
     assert composer.calls == [("seed=3", "model=small"), ("seed=3", "model=large")]
     # The small model sees 10 s.
     assert [(point.model.name, point.decode.chunk_length_s) for point in found.points] == [

@@ -1,4 +1,3 @@
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,8 +6,9 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from bench.config import SpaceConfig
 from bench.errors import ConfigError
-from bench.search.space import Space, parse_space
+from bench.search.space import Condition, Interval, Space, parse_space, refined
 
 
 def parse(*arguments: str, preset: Mapping[str, Any] | None = None) -> Space:
@@ -71,15 +71,69 @@ def test_a_preset_with_one_value_fixes_it() -> None:
     assert parse(preset={"seed": 5}).fixed == ("seed=5",)
 
 
-@pytest.mark.parametrize("values", ["interval(1,30)", "tag(log,interval(0.1,1))"])
-def test_an_interval_is_refused_with_the_finite_forms(values: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse(f"decode.chunk_length_s={values}")
-    assert f"decode.chunk_length_s={values}" in str(caught.value)
-    assert "decode.chunk_length_s=1,2,3" in str(caught.value)
-    assert "range(start,stop,step)" in str(caught.value)
+@pytest.mark.parametrize(
+    ("override", "domain"),
+    [
+        ("decode.chunk_length_s=interval(1,30)", Interval(1, 30)),
+        ("decode.chunk_length_s=int(interval(1,30))", Interval(1, 30, whole=True)),
+        ("decode.chunk_length_s=tag(log,interval(0.1,1))", Interval(0.1, 1, log=True)),
+        # These settings take whole numbers only.
+        ("decode.batch_size=interval(1,64)", Interval(1, 64, whole=True)),
+        ("threads=tag(log,interval(1,8))", Interval(1, 8, log=True, whole=True)),
+    ],
+)
+def test_an_interval_becomes_bounds(override: str, domain: Interval) -> None:
+    space = parse(override)
+    assert list(space.values.values()) == [domain]
+    # As it is described, it can be asked for again.
+    (key,) = space.values
+    (written,) = space.described()[key]
+    assert parse(f"{key}={written}").values == space.values
 
 
-def test_an_empty_range_is_refused() -> None:
-    with pytest.raises(ConfigError, match=re.escape("seed=range(3,3) is empty; give at least one value")):
-        parse("seed=range(3,3)")
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("decode.chunk_length_s=interval(30,5)", "the lower bound first"),
+        ("decode.chunk_length_s=tag(log,interval(0,5))", "two bounds above 0"),
+        ("threads=interval(1.5,4)", "give whole bounds"),
+        ("model=interval(1,2)", "list its choices"),
+    ],
+)
+def test_an_interval_that_holds_nothing_is_refused(override: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        parse(override)
+    assert override in str(caught.value)
+
+
+def test_settings_may_vary_together() -> None:
+    space = refined(
+        parse("decode.batch_size=1,2"),
+        SpaceConfig(combine=[{"decode.chunk_length_s": 10, "seed": 1}, {"decode.chunk_length_s": 30, "seed": 2}]),
+    )
+    assert space.names == ("decode.chunk_length_s", "seed", "decode.batch_size")
+    assert space.described() == {"decode.chunk_length_s": [10, 30], "seed": [1, 2], "decode.batch_size": [1, 2]}
+
+
+def test_a_condition_names_another_setting_its_values_and_what_holds_elsewhere() -> None:
+    space = refined(
+        parse("decode.stride_length_s=1,2", "decode.strategy=chunked,vad,sequential"),
+        SpaceConfig(when=["decode.stride_length_s if decode.strategy=chunked|vad else 0", "threads if device=cpu"]),
+    )
+    # threads does not vary here, so nothing is said of it.
+    assert space.conditions == {"decode.stride_length_s": Condition("decode.strategy", ("chunked", "vad"), (0,))}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (SpaceConfig(combine=[{"seed": 1}, {"threads": 1}]), "must set the same settings"),
+        (SpaceConfig(combine=[{}]), "at least one"),
+        (SpaceConfig(combine=[{"decode.batch_size": 1}]), "varies by itself and in search.space.combine"),
+        (SpaceConfig(when=["seed when device=cpu"]), "is no condition"),
+        (SpaceConfig(when=["seed if threads=1", "threads if device=cpu"]), "drop one"),
+    ],
+)
+def test_a_space_that_contradicts_itself_is_refused(config: SpaceConfig, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        refined(parse("decode.batch_size=1,2"), config)

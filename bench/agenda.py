@@ -1,0 +1,197 @@
+"""What is still to be run, in which order: the runs of a grid, or trial by trial what a search proposes."""
+
+import dataclasses
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bench.config import AUTO, OnOom, flatten
+from bench.data.holdout import Part
+from bench.errors import ConfigError, StoreError
+from bench.jobs import JobMaker
+from bench.ledger import Ledger
+from bench.records import Job, Status
+from bench.schema import SETTINGS
+from bench.search.adaptive import Proposer, checked_points
+from bench.search.bisect import next_size
+from bench.search.compose import Composed
+from bench.search.objectives import parse_goal
+from bench.search.points import Candidate
+from bench.search.trials import Outcome, Trial
+
+
+class Agenda:
+    """Hands out runs until nothing is left to run.
+
+    A grid's replicates are interleaved: every trial has run once before any runs a second time, so that a drift of the
+    machine favours no setting. A search runs one trial at a time, since the next point depends on it.
+
+    Args:
+        study: What was asked for.
+        ledger: What the study has on disk; whoever executes the runs keeps it up to date.
+
+    Raises:
+        ConfigError: A point to be tried first cannot be.
+        StoreError: The study holds a trial that would mean something else now.
+        DataError: A manifest cannot be used.
+        ModelError: A model's files cannot be had.
+        AssetError: A packaged model or recording cannot be had.
+    """
+
+    def __init__(self, study: Composed, ledger: Ledger, maker: JobMaker) -> None:
+        self._study = study
+        self._search = study.config.search
+        self._ledger = ledger
+        self._maker = maker
+        self._goal = parse_goal(self._search.objectives, self._search.constraints)
+        self._proposer = self._make_proposer() if study.searches else None
+        self._jobs: dict[str, Job] = {}
+        if self._proposer is None:
+            runs = [job for candidate in study.grid.candidates for job in maker.jobs(candidate)]
+            first = {job.run_id: job for job in reversed(runs)}
+            self._queue = self._wanted(sorted(first.values(), key=_order))
+        else:
+            self._queue = self._wanted(self._begun())
+
+    @property
+    def planned(self) -> int:
+        """Runs the study consists of, as far as that is known."""
+        if self._proposer is None:
+            return len(self._jobs)
+        return max(len(self._jobs), self._search.trials * self._study.config.measure.replicates)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All runs so far, done or not."""
+        return list(self._jobs.values())
+
+    @property
+    def done(self) -> int:
+        """Those of them that need not be run."""
+        return sum(not self._ledger.wants(job.run_id, job.config) for job in self.jobs)
+
+    def next(self) -> Job | None:
+        """Take the next run, with its trial's number and its attempt; null where nothing is left."""
+        while not self._queue:
+            following = self._next_trial()
+            if following is None:
+                return None
+            self._queue.extend(self._wanted(self._maker.jobs(following)))
+        job = self._queue.popleft()
+        return dataclasses.replace(
+            job, number=self._ledger.number(job.trial_id), attempt=self._ledger.next_attempt(job.run_id)
+        )
+
+    def again(self, job: Job) -> None:
+        """Put a run at the end, to be tried once more."""
+        self._queue.append(job)
+
+    def refuse_unmeasured(self, row: Mapping[str, Any]) -> None:
+        """End a search for what this machine does not measure, rather than let it wander.
+
+        Raises:
+            ConfigError: A run ended well and has no value for an objective or constraint.
+        """
+        if self._proposer is None or row["status"] != Status.ok:
+            return
+        for metric in self._goal.metrics:
+            if row.get(metric.column) is None:
+                why = row.get("energy_missing") if metric.column.startswith("energy") else None
+                raise ConfigError(
+                    f"runs here have no {metric.column}{f' ({why})' if why else ''}, which search.objectives or"
+                    " search.constraints name; choose other metrics"
+                )
+
+    def verdict_job(self) -> Job | None:
+        """Make the run that judges the chosen setting on the data kept aside; null where none is, or it has been."""
+        chosen = self._chosen()
+        if not self._search.holdout or chosen is None:
+            return None
+        job = self._maker.jobs(self._candidate(chosen), Part.holdout)[0]
+        if not self._ledger.wants(job.run_id, job.config):
+            return None
+        self._jobs[job.run_id] = job
+        return dataclasses.replace(job, number=chosen.number, attempt=self._ledger.next_attempt(job.run_id))
+
+    def _make_proposer(self) -> Proposer:
+        points = self._study.points
+        assert points is not None
+        enqueued = checked_points(self._search.enqueue, self._study.space, points)
+        config = self._study.config
+        return Proposer(self._study.space, points, self._goal, self._search.sampler, config.seed, enqueued)
+
+    def _wanted(self, jobs: Iterable[Job]) -> deque[Job]:
+        jobs = list(jobs)
+        self._jobs.update((job.run_id, job) for job in jobs)
+        return deque(job for job in jobs if self._ledger.wants(job.run_id, job.config))
+
+    def _next_trial(self) -> Candidate | None:
+        """Choose what follows once the queue is empty: what a run out of memory asks for, then a search."""
+        points = self._study.points
+        if points is None:
+            return None
+        trials = self._trials()
+        if self._search.oom is OnOom.bisect and (smaller := next_size(trials, points)) is not None:
+            return smaller
+        if self._proposer is None or len(trials) >= self._search.trials:
+            return None
+        return self._proposer.propose(trials)
+
+    def _trials(self) -> list[Trial]:
+        trials = self._ledger.trials(Part.search, self._goal.metrics)
+        points = self._study.points
+        return [trial for trial in trials if points is None or points.knows(trial.point)]
+
+    def _begun(self) -> list[Job]:
+        """List the runs of the trials on disk, and make sure that each still means what it did.
+
+        Raises:
+            StoreError: One would not; the message shows what has changed.
+        """
+        begun: list[Job] = []
+        rows = {row["trial_id"]: row for row in self._ledger.rows(Part.search)}
+        by_number = {self._ledger.number(trial_id): row for trial_id, row in rows.items()}
+        for trial in self._trials():
+            jobs = self._maker.jobs(self._candidate(trial))
+            row = by_number[trial.number]
+            if jobs[0].trial_id != row["trial_id"]:
+                raise StoreError(
+                    f"study={self._study.config.study} holds trials made with {_difference(row, jobs[0])}; a search"
+                    " goes on from its trials, so choose another name with study=NAME, or ask for the same"
+                )
+            begun += jobs
+        return begun
+
+    def _candidate(self, trial: Trial) -> Candidate:
+        points = self._study.points
+        return self._study.grid.candidates[0] if points is None else points.candidate(trial.point)
+
+    def _chosen(self) -> Trial | None:
+        """Choose the setting that is best by the first objective, of those that keep the constraints."""
+        first = self._goal.objectives[0]
+        good = [trial for trial in self._trials() if trial.outcome is Outcome.ok and self._goal.keeps(trial.values)]
+        sign = 1 if first.smaller_is_better else -1
+        return min(good, key=lambda trial: (sign * trial.values[first.column], trial.number), default=None)
+
+
+def _order(job: Job) -> tuple[int, str]:
+    """Shuffle the trials anew for each replicate; a trial's place depends on no other trial's presence."""
+    shuffled = hashlib.sha256(f"{job.config.seed}:{job.replicate}:{job.trial_id}".encode()).hexdigest()
+    return job.replicate, shuffled
+
+
+def _difference(row: Mapping[str, Any], job: Job) -> str:
+    """Say which settings, data or model of a stored run differ from those of a new one at the same point."""
+    now = dict(flatten(job.config)) | {
+        "data.fingerprint": job.data_fingerprint,
+        "model.fingerprint": job.model_fingerprint,
+    }
+    names = [
+        name
+        for name in (*SETTINGS, "data.fingerprint", "model.fingerprint")
+        if name.startswith(("model.", "decode.", "data.fingerprint")) or name in ("device", "engine", "threads", "seed")
+    ]
+    # A batch size that runs find by themselves is stored as null.
+    changed = [name for name in names if row[name] != (None if now[name] == AUTO else now[name])]
+    return "; ".join(f"{name}={row[name]}, now {now[name]}" for name in changed) or "other data or another model"

@@ -1,0 +1,192 @@
+"""Which point to try next, by Optuna: a pure function of the seed and of what came of the trials so far.
+
+No study object outlives a proposal. Each is made from a study rebuilt from the trials' results and a sampler seeded by
+the search's seed and the trial's number, so a search that was killed goes on exactly as it would have.
+"""
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from bench.config import Sampler
+from bench.errors import ConfigError, ImpossiblePoint
+from bench.search.coordinates import Coordinates, size
+from bench.search.grid import points_of
+from bench.search.objectives import Goal
+from bench.search.points import Candidate, Points, name_of
+from bench.search.space import Interval, Point, Space
+from bench.search.trials import Outcome, Trial
+
+# With fewer than ten results a model of the space knows nothing; it is what Optuna's samplers take, too.
+_STARTUP_TRIALS = 10
+# Optuna's 50 is more than most sweeps of costly runs have trials.
+_POPULATION = 20
+# Proposals that are impossible or known are asked for again this often, each time with another seed.
+_TRIES = 20
+_MOST_ENUMERATED = 20_000
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """Proposes points.
+
+    Attributes:
+        space: Where to look.
+        points: Makes points into configurations.
+        goal: What is sought.
+        sampler: How to look.
+        seed: Seeds every proposal, together with the trial's number.
+        enqueued: Points to try before any other.
+    """
+
+    space: Space
+    points: Points
+    goal: Goal
+    sampler: Sampler
+    seed: int
+    enqueued: tuple[Point, ...] = ()
+
+    def propose(self, trials: Sequence[Trial]) -> Candidate | None:
+        """Choose the next point.
+
+        A point that was tried before is not tried again, and one that no run can honour not at all: the sampler is
+        asked anew, and in a finite space the nearest point to its proposal that is left is taken.
+
+        Args:
+            trials: All trials so far, by number.
+
+        Returns:
+            The point; null where every possible one has been tried.
+
+        Raises:
+            ConfigError: A value is wrong in any combination.
+        """
+        known = {name_of(trial.point) for trial in trials}
+        for point in self.enqueued:
+            if name_of(point) not in known and (candidate := self._possible(point)):
+                return candidate
+        coordinates = Coordinates(self.space, self.points)
+        number = len(trials)
+        proposal: Point = {}
+        count = size(self.space)
+        finite = count is not None and count <= _MOST_ENUMERATED
+        for attempt in range(1 if finite else _TRIES):
+            proposal = self._ask(trials, coordinates, number, attempt)
+            if name_of(proposal) not in known and (candidate := self._possible(proposal)):
+                return candidate
+        rest = self._nearest(proposal, coordinates) if finite else self._at_random(coordinates, number)
+        fresh = (point for point in rest if name_of(point) not in known)
+        return next((candidate for point in fresh if (candidate := self._possible(point))), None)
+
+    def _ask(self, trials: Sequence[Trial], coordinates: Coordinates, number: int, attempt: int) -> Point:
+        study = rebuilt(trials, coordinates, self.goal)
+        study.sampler = _sampler(self.sampler, _seed(self.seed, number, attempt))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of features that Optuna calls experimental, and of mixed spaces
+            return coordinates.suggest(study.ask())
+
+    def _nearest(self, proposal: Point, coordinates: Coordinates) -> Iterator[Point]:
+        """List the points of a finite space by their distance from a proposal; ties in the order of the grid."""
+        everything = points_of(_listed(self.space), self.points)
+        yield from sorted(everything, key=lambda point: coordinates.distance(proposal, point))
+
+    def _at_random(self, coordinates: Coordinates, number: int) -> Iterator[Point]:
+        for attempt in range(1000):
+            study = optuna.create_study(sampler=RandomSampler(_seed(self.seed, number, _TRIES + attempt)))
+            yield coordinates.suggest(study.ask())
+
+    def _possible(self, point: Point) -> Candidate | None:
+        try:
+            return self.points.candidate(point)
+        except ImpossiblePoint:
+            return None
+
+
+def checked_points(given: Sequence[Point], space: Space, points: Points) -> tuple[Point, ...]:
+    """Check the points that a user wants tried first, and complete them in the order of the space's settings.
+
+    Raises:
+        ConfigError: A point names what does not vary, leaves a setting out, or cannot be run.
+    """
+    settled = []
+    for point in given:
+        if unknown := [key for key in point if key not in space.names]:
+            raise ConfigError(f"search.enqueue: {unknown[0]} does not vary; name only {', '.join(space.names)}")
+        complete = points.active({key: point[key] for key in space.names if key in point})
+        if missing := [key for key in space.names if key not in complete and key not in space.conditions]:
+            raise ConfigError(f"search.enqueue: {point} leaves {missing[0]} open; give each point all of its settings")
+        points.candidate(complete)
+        settled.append(complete)
+    return tuple(settled)
+
+
+def rebuilt(trials: Sequence[Trial], coordinates: Coordinates, goal: Goal) -> optuna.Study:
+    """Make a study in memory from results; what does not lie in the space, or failed, is left out."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        directions=["minimize" if metric.smaller_is_better else "maximize" for metric in goal.objectives]
+    )
+    study.add_trials(list(_frozen(trials, coordinates, goal)))
+    return study
+
+
+def _frozen(trials: Sequence[Trial], coordinates: Coordinates, goal: Goal) -> Iterator[FrozenTrial]:
+    """Write results as Optuna's trials.
+
+    A point that ran out of memory is a complete trial that breaks a constraint, with the worst values seen: told as
+    failed, samplers go on proposing its like. One that racing ended has the values it had by then.
+    """
+    usable = [trial for trial in trials if trial.outcome is not Outcome.failed]
+    bounded = bool(goal.constraints) or any(trial.outcome is Outcome.oom for trial in usable)
+    told = [trial for trial in usable if trial.outcome is not Outcome.oom]
+    worst = [
+        (max if metric.smaller_is_better else min)((trial.values[metric.column] for trial in told), default=0.0)
+        for metric in goal.objectives
+    ]
+    complete = itertools.count()
+    for trial in usable:
+        if (parameters := coordinates.parameters(trial.point)) is None:
+            continue
+        out_of_memory = trial.outcome is Outcome.oom
+        limits = {
+            str(one): 1.0 if out_of_memory else one.excess(trial.values[one.metric.column]) for one in goal.constraints
+        }
+        limits["memory"] = 1.0 if out_of_memory else -1.0
+        yield optuna.create_trial(
+            state=TrialState.COMPLETE,
+            params=parameters[0],
+            distributions=parameters[1],
+            values=worst if out_of_memory else [trial.values[metric.column] for metric in goal.objectives],
+            constraints=limits if bounded else None,
+            # Rebuilt trials carry no generation, and NSGA-II would take all of them for the first.
+            system_attrs={NSGAIISampler._get_generation_key(): next(complete) // _POPULATION},
+        )
+
+
+def _sampler(name: Sampler, seed: int) -> BaseSampler:
+    makers: dict[Sampler, Callable[[], BaseSampler]] = {
+        Sampler.random: lambda: RandomSampler(seed),
+        Sampler.tpe: lambda: TPESampler(n_startup_trials=_STARTUP_TRIALS, seed=seed),
+        Sampler.nsga2: lambda: NSGAIISampler(population_size=_POPULATION, seed=seed),
+        Sampler.gp: lambda: GPSampler(n_startup_trials=_STARTUP_TRIALS, seed=seed),
+    }
+    return makers[name]()
+
+
+def _seed(seed: int, number: int, attempt: int) -> int:
+    return int(np.random.SeedSequence([seed, number, attempt]).generate_state(1)[0])
+
+
+def _listed(space: Space) -> Space:
+    """Write intervals of whole numbers as lists."""
+    values = {
+        key: tuple(range(int(domain.low), int(domain.high) + 1)) if isinstance(domain, Interval) else domain
+        for key, domain in space.values.items()
+    }
+    return Space(space.fixed, space.groups, values, space.combinations, space.conditions)

@@ -1,0 +1,157 @@
+"""From a point of a space to the configuration of a trial."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.config import Config, flatten
+from bench.errors import ConfigError, ImpossiblePoint
+from bench.measure.device import why_absent
+from bench.search.space import Condition, Point, Space
+from bench.validation import validate
+
+Compose = Callable[[Sequence[str]], DictConfig]
+"""Composes a configuration from overrides, without Hydra's own node."""
+
+# What a run is made of; the rest (study, measure, score, search, executor, results) holds for a study as a whole.
+_PARTS = {item.name for item in fields(Config)}
+_SWEEPABLE = ("device", "engine", "threads", "seed", "model", "data", "decode")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A point that can be run, and the configuration it stands for."""
+
+    point: Point
+    config: Config
+
+
+class Points:
+    """Makes points into configurations.
+
+    Hydra composes once for each combination of groups, at the start; plain values are laid over the result through its
+    typed schema, which is a hundred times faster and needs Hydra no more.
+
+    Args:
+        space: What varies.
+        compose: Composes configurations.
+
+    Raises:
+        ConfigError: A key is unknown, or a setting cannot vary within a study.
+    """
+
+    def __init__(self, space: Space, compose: Compose) -> None:
+        for key in space.names:
+            part = key.partition(".")[0].partition("/")[0]
+            known = part in _PARTS or key in space.groups  # an unknown key gets its own message, with a suggestion
+            if known and part not in _SWEEPABLE:
+                raise ConfigError(f"{key} holds for a study as a whole and cannot vary within it; give it one value")
+        self._space = space
+        self._bases = {
+            tuple(choices.items()): compose([*space.fixed, *(f"{group}={choice}" for group, choice in choices.items())])
+            for choices in combinations(space.groups)
+        }
+
+    @property
+    def defaults(self) -> list[Config]:
+        """The configurations that points are laid over, one for each combination of groups, not validated."""
+        return [to_config(base) for base in self._bases.values()]
+
+    def knows(self, point: Point) -> bool:
+        """Tell whether a point's groups have the choices they had when it was made."""
+        return all(point.get(group) in choices for group, choices in self._space.groups.items())
+
+    def active(self, point: Point) -> Point:
+        """Settle what does not vary at a point because its condition is not met."""
+        if not self._space.conditions:
+            return point
+        base = dict(flatten(to_config(self._base(point))))
+        settled = dict(point)
+        for key, condition in self._space.conditions.items():
+            if not _meets({**base, **point}.get(condition.setting), condition):
+                settled.pop(key, None)
+                if condition.otherwise:
+                    settled[key] = condition.otherwise[0]
+        return settled
+
+    def candidate(self, point: Point) -> Candidate:
+        """Make a point into a configuration, and check it.
+
+        Raises:
+            ImpossiblePoint: No run can honour it.
+            ConfigError: A value is wrong in any combination.
+        """
+        config = self._base(point).copy()
+        for key, value in point.items():
+            if key not in self._space.groups:
+                OmegaConf.update(config, key, value, force_add=False)
+        typed = to_config(config)
+        validate(typed)
+        if "device" in point:
+            _require_device(typed.device)
+        return Candidate(point, typed)
+
+    def _base(self, point: Point) -> DictConfig:
+        return self._bases[tuple((group, point[group]) for group in self._space.groups)]
+
+
+def name_of(point: Point) -> str:
+    """Write a point so that equal points have equal names, whatever the order of their settings."""
+    return json.dumps({key: _canonical(value) for key, value in point.items()}, sort_keys=True)
+
+
+def combinations(dimensions: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield every combination of values, as mappings."""
+    for values in itertools.product(*dimensions.values()):
+        yield dict(zip(dimensions, values, strict=True))
+
+
+def to_config(composed: DictConfig) -> Config:
+    """Turn a composed configuration into its frozen dataclass.
+
+    Raises:
+        ConfigError: A setting without a default was not given, or was added to the schema.
+    """
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            f"{str(error).splitlines()[0]}; give it a value ('asr-sweep run --cfg job' lists all settings)"
+        ) from error
+    except AttributeError as error:  # what "+key=value" added cannot enter a frozen dataclass
+        raise ConfigError(
+            f"+ adds settings that nothing reads ({error}); 'asr-sweep run --cfg job' lists all"
+        ) from error
+    assert isinstance(config, Config)
+    return config
+
+
+def _require_device(device: str) -> None:
+    """Set points aside whose device this machine lacks; a study over devices then runs on those there are.
+
+    Raises:
+        ImpossiblePoint: The device is absent.
+    """
+    if (reason := why_absent(device)) is not None:
+        raise ImpossiblePoint(f"device={device} is not there: {reason}")
+
+
+def _canonical(value: Any) -> Any:
+    """Let 5 and 5.0 be one value, as they are to a setting in seconds; one that takes whole numbers only wants 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _meets(value: Any, condition: Condition) -> bool:
+    """Compare a value with those of a condition, as they are written in overrides."""
+    return _as_written(value) in condition.values
+
+
+def _as_written(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else "null" if value is None else str(value)
