@@ -9,9 +9,13 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from bench.errors import BenchError, ConfigError
+
+if TYPE_CHECKING:
+    from bench.search.compose import Composed
+    from bench.sweep import StudyResult
 
 _FAILED = 1
 _WRONG_REQUEST = 2
@@ -24,6 +28,7 @@ run takes Hydra's grammar:
   asr-sweep run data=manifest data.path=recordings.csv         one trial over your recordings
   asr-sweep run -m decode.chunk_length_s=10,20,30              a study: every combination
   asr-sweep run experiment=chunk_stride                        a study by preset
+  asr-sweep run experiment=chunk_stride search.dry_run=true    what that study will take, foretold
   asr-sweep run --cfg job                                      show every setting
 """
 
@@ -116,6 +121,8 @@ def _run(arguments: list[str]) -> int:
     if study is None:
         return 0
     command = shlex.join(["asr-sweep", "run", *arguments])
+    if study.config.search.dry_run:
+        return _dry_run(study, arguments, command)
     console = Console()
     with Progress(console) as progress:
         result = run_study(study, command, progress)
@@ -131,24 +138,59 @@ def _run(arguments: list[str]) -> int:
         from bench.report import build
 
         say(f"report: {build(result.study_dir, Path(study.config.results.reports)) / 'index.html'}")
+    if line := _against_forecast(result.study_dir):
+        say(line)
+    _print_lines(_what_is_left(study, result, command))
+    return _FAILED if result.unfinished and not result.out_of_budget else 0
+
+
+def _what_is_left(study: "Composed", result: "StudyResult", command: str) -> list[str]:
+    """Say what a study that was not interrupted still lacks, and how to get it."""
     if result.out_of_budget:
-        say(f"stopped with {result.unfinished} of {result.planned} runs to go: {result.out_of_budget}")
-        return 0
+        return [f"stopped with {result.unfinished} of {result.planned} runs to go: {result.out_of_budget}"]
+    said = []
     if result.unfinished:
-        say(f"{result.unfinished} of {result.planned} runs failed; the reasons are in the column status_reason")
+        said.append(f"{result.unfinished} of {result.planned} runs failed; the reasons are in the column status_reason")
     if result.invalid:
-        say(
+        said.append(
             f"{result.invalid} of {result.planned} timings are not valid; the reasons are in the column doubts;"
             f" to time them again: {command} measure.rerun_invalid={result.reruns + 1}"
         )
     if result.exhausted:
         more = study.config.executor.max_attempts + 1
-        say(
+        said.append(
             f"{result.exhausted} have used up their attempts; to try them again: {command} executor.max_attempts={more}"
         )
     elif result.unfinished:
-        say(f"to try them again: {command}")
-    return _FAILED if result.unfinished else 0
+        said.append(f"to try them again: {command}")
+    return said
+
+
+def _dry_run(study: "Composed", arguments: Sequence[str], command: str) -> int:
+    """Foretell a study, and say how to run it."""
+    from bench.forecast import show
+    from bench.forecast.plan import forecast_study
+
+    forecast = forecast_study(study, command, lambda *told: _print_lines([show.probe_line(*told)]))
+    _print_table(*show.cells(forecast))
+    _print_lines(show.lines(forecast, study.config.search))
+    to_run = [each for each in arguments if each.lstrip("+").partition("=")[0] != "search.dry_run"]
+    _print_lines([f"to run it: {shlex.join(['asr-sweep', 'run', *to_run])}"])
+    return 0
+
+
+def _against_forecast(study_dir: Path) -> str | None:
+    """Compare a study with its forecast in a line; null where there is none. A bad one takes nothing from a study."""
+    from bench.forecast.record import compared, read_forecast
+    from bench.forecast.show import comparison_line
+    from bench.store import load_runs
+
+    try:
+        forecast = read_forecast(study_dir)
+    except BenchError as error:
+        return str(error)
+    found = None if forecast is None else compared(forecast, load_runs(study_dir))
+    return None if found is None else comparison_line(found)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from bench.data.holdout import Part
 from bench.errors import ConfigError, StoreError
 from bench.jobs import JobMaker
 from bench.ledger import Ledger
+from bench.marshal import Marshal
 from bench.records import Job, Status
 from bench.schema import SETTINGS
 from bench.search.adaptive import Proposer, checked_points
@@ -46,6 +47,7 @@ class Agenda:
         self._maker = maker
         self._goal = parse_goal(self._search.objectives, self._search.constraints)
         self._proposer = self._make_proposer() if study.searches else None
+        self._marshal = Marshal(self._goal, ledger)
         self._jobs: dict[str, Job] = {}
         if self._proposer is None:
             runs = [job for candidate in study.grid.candidates for job in maker.jobs(candidate)]
@@ -56,10 +58,10 @@ class Agenda:
 
     @property
     def planned(self) -> int:
-        """Runs the study consists of, as far as that is known."""
-        if self._proposer is None:
-            return len(self._jobs)
-        return max(len(self._jobs), self._search.trials * self._study.config.measure.replicates)
+        """Runs the study consists of, as far as that is known: that which judges the chosen setting comes last."""
+        trials = 0 if self._proposer is None else self._search.trials * self._study.config.measure.replicates
+        searching = sum(job.part == Part.search for job in self._jobs.values())
+        return max(searching, trials) + bool(self._search.holdout)
 
     @property
     def jobs(self) -> list[Job]:
@@ -69,18 +71,28 @@ class Agenda:
     @property
     def done(self) -> int:
         """Those of them that need not be run."""
-        return sum(not self._ledger.wants(job.run_id, job.config) for job in self.jobs)
+        verdict = self._verdict()
+        runs = [*self._jobs.values(), *([] if verdict is None else [verdict])]
+        return sum(not self._ledger.wants(job.run_id, job.config) for job in runs)
 
     def next(self) -> Job | None:
         """Take the next run, with its trial's number and its attempt; null where nothing is left."""
-        while not self._queue:
+        while True:
+            if self._queue and not (self._search.racing and self._ledger.is_pruned(self._queue[0].trial_id)):
+                break
+            if self._queue:  # a replicate of what has lost
+                del self._jobs[self._queue.popleft().run_id]
+                continue
             following = self._next_trial()
             if following is None:
                 return None
             self._queue.extend(self._wanted(self._maker.jobs(following)))
         job = self._queue.popleft()
         return dataclasses.replace(
-            job, number=self._ledger.number(job.trial_id), attempt=self._ledger.next_attempt(job.run_id)
+            job,
+            number=self._ledger.number(job.trial_id),
+            attempt=self._ledger.next_attempt(job.run_id),
+            race=self._marshal.race(job) if self._search.racing else None,
         )
 
     def again(self, job: Job) -> None:
@@ -105,14 +117,19 @@ class Agenda:
 
     def verdict_job(self) -> Job | None:
         """Make the run that judges the chosen setting on the data kept aside; null where none is, or it has been."""
-        chosen = self._chosen()
-        if not self._search.holdout or chosen is None:
-            return None
-        job = self._maker.jobs(self._candidate(chosen), Part.holdout)[0]
-        if not self._ledger.wants(job.run_id, job.config):
+        job = self._verdict()
+        if job is None:
             return None
         self._jobs[job.run_id] = job
-        return dataclasses.replace(job, number=chosen.number, attempt=self._ledger.next_attempt(job.run_id))
+        if not self._ledger.wants(job.run_id, job.config):
+            return None
+        return dataclasses.replace(job, attempt=self._ledger.next_attempt(job.run_id))
+
+    def _verdict(self) -> Job | None:
+        chosen = self._chosen() if self._search.holdout else None
+        if chosen is None:
+            return None
+        return dataclasses.replace(self._maker.jobs(self._candidate(chosen), Part.holdout)[0], number=chosen.number)
 
     def _make_proposer(self) -> Proposer:
         points = self._study.points

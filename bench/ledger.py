@@ -86,6 +86,14 @@ class Ledger:
         """Count how often a run was run again for the sake of a valid timing."""
         return self._histories[run_id].reruns
 
+    def texts(self, run_id: str) -> list[dict[str, Any]]:
+        """Read the utterances of a run: ``utterance_id``, ``reference``, ``hypothesis`` and ``error`` of each."""
+        return store.read_texts(self._study_dir, self._histories[run_id].standing)
+
+    def is_pruned(self, trial_id: str) -> bool:
+        """Tell whether a run of a trial was ended early; its others need not be made."""
+        return any(row["status"] == Status.pruned for row in self._rows.values() if row["trial_id"] == trial_id)
+
     def any_row(self) -> Mapping[str, Any] | None:
         """Return a row of the study, to see how its runs are made; null where there is none yet."""
         return next(iter(self._rows.values()), None)

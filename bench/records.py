@@ -107,13 +107,15 @@ class Rival:
 
     Attributes:
         run_id: Its name.
-        errors: Word errors of each unit of the data, in the order of the race; see :mod:`bench.search.racing`.
+        errors: Word errors of each unit of the data, in the order of the race; see :mod:`bench.score.race`.
+        stage_share: Share of the audio that was transcribed at the end of each stage.
         stage_s: Inference seconds of each stage.
         peaks_mib: Its peaks of memory, by column of the runs table.
     """
 
     run_id: str
-    errors: tuple[int, ...]
+    errors: tuple[float, ...]
+    stage_share: tuple[float, ...]
     stage_s: tuple[float, ...]
     peaks_mib: Mapping[str, float]
 
@@ -139,6 +141,7 @@ class Standing:
 
     Attributes:
         share: Share of the audio that was transcribed.
+        stage_share: The same at the end of each stage so far.
         stage_s: Inference seconds of each stage so far.
         wer: Word error rate on the units that were complete; null where none was.
         rtfx: Seconds of audio for each second of inference so far.
@@ -146,6 +149,7 @@ class Standing:
     """
 
     share: float
+    stage_share: tuple[float, ...]
     stage_s: tuple[float, ...]
     wer: float | None
     rtfx: float

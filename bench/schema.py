@@ -88,6 +88,7 @@ _RUN_COLUMNS = [
     ("audio_files_decoded", pa.int64()),
     ("batch_size", pa.int64()),
     ("race_share", pa.float64()),
+    ("race_stage_share", pa.list_(pa.float64())),
     ("race_stage_s", pa.list_(pa.float64())),
     ("race_wer", pa.float64()),
     ("race_rtfx", pa.float64()),
@@ -190,7 +191,7 @@ RUN_SCHEMA = pa.schema([*_RUN_COLUMNS, *_SETTING_COLUMNS, *_leaf_columns(Environ
 _LEDGER = {
     *(name for name, _ in _KEYS),
     *("trial_number", "point", "part", "valid", "wall_s", "energy_missing", "model.fingerprint", "data.fingerprint"),
-    *("race_share", "race_stage_s", "race_wer", "race_rtfx", "race_beaten_by"),
+    *("race_share", "race_stage_share", "race_stage_s", "race_wer", "race_rtfx", "race_beaten_by"),
     *METRICS,
     *SETTINGS,
 }

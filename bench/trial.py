@@ -24,6 +24,7 @@ from bench.readings import MemoryUse
 from bench.records import Job, Samples, Transcript, TrialOutcome, Utterance, UtteranceResult
 from bench.score.degenerate import judge
 from bench.score.normalize import normalizer
+from bench.score.race import Referee
 from bench.score.wer import count_words
 
 Mark = Callable[[str], None]
@@ -42,6 +43,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
 
     Raises:
         BenchError: The run cannot be done as asked; the message says why.
+        Beaten: The run takes part in a race and was ended.
     """
     config = job.config
     device.require(config.device)
@@ -77,7 +79,8 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
     warmup_s = tuple(work.warm_up() for _ in range(config.measure.warmup))
 
     mark("inference")
-    timed = work.timed(config.measure.repeats)
+    referee = _referee(job, loaded.recordings)
+    timed = work.timed(config.measure.repeats, referee)
     mark("memory")
     gpu_allocated_mib, gpu_reserved_mib = device.gpu_peaks_mib(config.device)
     peak_rss_mib = memory.peak_resident_mib()
@@ -114,6 +117,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
         single_stream_s=single_stream_s,
         laps=timed.laps,
         counters=timed.counters,
+        standing=None if referee is None else referee.standing,
         footprint=engine.footprint,
         runtime=device.runtime(),
     )
@@ -139,6 +143,24 @@ def _prepare(
         memory.reset_peak()
         device.reset_gpu_peaks(config.device)
     return Work(engine, recordings, plans, config.decode, batch_size, synchronize, prefetch=config.device != "cpu")
+
+
+def _referee(job: Job, audio: Sequence[Samples | AudioError]) -> Referee | None:
+    """Make the referee of a race, who sees the utterances that could be decoded."""
+    if job.race is None:
+        return None
+    usable = [item for item, samples in zip(job.utterances, audio, strict=True) if not isinstance(samples, AudioError)]
+
+    def peaks_mib() -> dict[str, float | None]:
+        allocated, reserved = device.gpu_peaks_mib(job.config.device)
+        resident = memory.peak_resident_mib()
+        return {
+            "peak_rss_mib": resident,
+            "peak_gpu_allocated_mib": allocated,
+            "peak_gpu_reserved_mib": reserved,
+        }
+
+    return Referee(job.race, usable, normalizer(job.config.score.normalizer), job.config.seed, peaks_mib)
 
 
 def _seed(config: Config) -> None:

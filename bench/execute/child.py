@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.records import Job, Standing, Status, TrialOutcome
+from bench.score.race import Beaten
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,10 @@ def _execute(job: Job, mark: Callable[[str], None]) -> Ending:
         from bench.trial import run
 
         return Ending(Status.ok, outcome=run(job, mark))
+    except Beaten as beaten:
+        standing = beaten.standing
+        reason = f"worse than {standing.beaten_by} beyond doubt after {100 * standing.share:.0f} % of the audio"
+        return Ending(Status.pruned, f"{reason} (search.racing)", standing=standing)
     except BenchError as error:
         return Ending(Status.error, str(error), retryable=False)
     except Exception as error:

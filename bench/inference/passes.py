@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from bench.config import DecodeConfig
 from bench.inference.engine import Engine
-from bench.inference.transcribe import Plans, decode_once, transcribe
+from bench.inference.transcribe import Plans, decode_once, in_stages, transcribe
 from bench.measure import counters
 from bench.measure.clock import PhaseClock
 from bench.readings import PHASES, Counters, Lap, PhaseTimes
 from bench.records import Samples, Transcript
+from bench.score.race import STAGES, Referee
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,29 @@ class Work:
         decode_once(self.engine, self.recordings, self.plans, self.batch_size, clock)
         return clock.now() - started
 
-    def timed(self, repeats: int) -> Timed:
-        """Time passes over all recordings."""
+    def timed(self, repeats: int, referee: Referee | None = None) -> Timed:
+        """Time passes over all recordings.
+
+        Args:
+            repeats: How many.
+            referee: Looks at the first pass now and then, in time that does not count; passes are then divided into
+                stages, all of them, so that they remain alike.
+
+        Raises:
+            Beaten: The referee ended the first pass.
+        """
         transcripts: list[Transcript] = []
-        passes, cpu_s, laps = [], [], list[Lap]()
+        passes, cpu_s, laps = list[PhaseTimes](), list[float](), list[Lap]()
         before = counters.read()
         for _ in range(repeats):
             clock = PhaseClock(self.synchronize)
             cpu_started, started = time.process_time(), clock.now()
-            said = self._transcribe(self.recordings, clock)
-            inference_s = clock.now() - started
-            cpu_s.append(time.process_time() - cpu_started)
+            if referee is None:
+                said = self._transcribe(self.recordings, clock)
+                inference_s, used_s = clock.now() - started, time.process_time() - cpu_started
+            else:
+                said, inference_s, used_s = self._raced(referee, clock, look=not passes)
+            cpu_s.append(used_s)
             passes.append(PhaseTimes(inference_s, **{name: clock.seconds(name.removesuffix("_s")) for name in PHASES}))
             laps += clock.laps
             transcripts = transcripts or said
@@ -90,6 +103,31 @@ class Work:
             self._transcribe([recording], clock)
             seconds.append(clock.now() - started)
         return seconds[1:]
+
+    def _raced(self, referee: Referee, clock: PhaseClock, look: bool) -> tuple[list[Transcript], float, float]:
+        """Transcribe in stages; returns the transcripts, and the wall and CPU seconds without those of the looks."""
+        stages = in_stages(
+            self.engine, self.recordings, self.spec, self.batch_size, clock, referee.order, STAGES, self.prefetch
+        )
+        audio_s = sum(map(len, self.recordings)) / self.engine.rate_hz
+        wall_s = cpu_s = 0.0
+        transcripts: list[Transcript] = []
+        while not transcripts:
+            cpu_started, started = time.process_time(), clock.now()
+            progress = next(stages)
+            seconds = clock.now() - started
+            wall_s, cpu_s = wall_s + seconds, cpu_s + time.process_time() - cpu_started
+            if progress.share < 1 and not look:
+                continue
+            said = progress.transcripts()
+            if look:
+                texts = [said[number].text for number in referee.order]
+                whole = [progress.complete[number] for number in referee.order]
+                complete = whole.index(False) if False in whole else len(whole)
+                referee.look(progress.share, seconds, audio_s, texts, complete)
+            if progress.share >= 1:
+                transcripts = said
+        return transcripts, wall_s, cpu_s
 
     def _transcribe(self, recordings: Sequence[Samples], clock: PhaseClock) -> list[Transcript]:
         return transcribe(self.engine, recordings, self.spec, self.batch_size, clock, prefetch=self.prefetch)

@@ -68,12 +68,12 @@ class Progress:
 
     Attributes:
         share: Share of the audio whose windows were decoded.
-        decoded: Windows of each recording that were, from its beginning.
+        complete: Whether all windows of a recording were, for each.
         transcripts: Makes the texts of what was decoded so far, of whole recordings or of their beginnings.
     """
 
     share: float
-    decoded: tuple[int, ...]
+    complete: tuple[bool, ...]
     transcripts: Callable[[], list[Transcript]]
 
 
@@ -109,7 +109,7 @@ def in_stages(
         plans = plan(engine, recordings, spec)
     emissions: list[list[Any]] = [[None] * len(windows) for windows in plans]
     decoded = [0] * len(plans)
-    total = sum(map(len, recordings))
+    total = sum(_kept(window) for windows in plans for window in windows)
 
     def joined() -> list[Transcript]:
         return [
@@ -129,10 +129,11 @@ def in_stages(
             decoded[recording] = window + 1
             done += _kept(plans[recording][window])
         if number < len(divided) - 1:
-            yield Progress(done / total, tuple(decoded), joined)
+            complete = (count == len(windows) for count, windows in zip(decoded, plans, strict=True))
+            yield Progress(done / total, tuple(complete), joined)
     with clock.phase("merge"):
         transcripts = joined()
-    yield Progress(1.0, tuple(decoded), lambda: transcripts)
+    yield Progress(1.0, (True,) * len(plans), lambda: transcripts)
 
 
 def _divided(plans: Plans, order: Sequence[int], size: int, least: float) -> Iterator[Batch]:

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.config import Config, Sampler, flatten
 from bench.errors import ConfigError, ImpossiblePoint
+from bench.score.race import JUDGED
 from bench.search.grid import Grid, enumerate_grid
 from bench.search.objectives import parse_goal
 from bench.search.points import Candidate, Points, to_config
@@ -104,7 +105,7 @@ def study_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader)
     first = to_config(compose_point([*space.fixed, *(f"{group}={names[0]}" for group, names in space.groups.items())]))
     space = refined(space, first.search.space)
     points = Points(space, compose_point)
-    parse_goal(first.search.objectives, first.search.constraints)
+    _check_goal(first)
     if first.search.sampler is Sampler.grid:
         grid = enumerate_grid(space, points)
         return Composed(grid.points[0], space, grid, points)
@@ -125,6 +126,15 @@ def _single(composed: DictConfig) -> Composed:
             " several values, such as 'decode.chunk_length_s=interval(5,30)'"
         )
     return Composed(config, Space((), {}, {}), Grid((Candidate({}, config),), ()))
+
+
+def _check_goal(config: Config) -> None:
+    goal = parse_goal(config.search.objectives, config.search.constraints)
+    if config.search.racing and (late := [one.column for one in goal.objectives if one.column not in JUDGED]):
+        raise ConfigError(
+            f"search.racing cannot judge {late[0]} before a run has ended; take search.objectives from"
+            f" {', '.join(JUDGED)}"
+        )
 
 
 def _task_part(composed: DictConfig) -> DictConfig:

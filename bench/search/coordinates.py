@@ -15,6 +15,7 @@ from bench.search.points import Points, name_of
 from bench.search.space import Domain, Interval, Point, Space
 
 _COMBINE = "search.space.combine"
+_OUTSIDE = object()  # the place of what a space does not hold; null is a value like others
 
 
 class Coordinates:
@@ -57,7 +58,7 @@ class Coordinates:
             if key in self._space.conditions and self._settled(point, key):
                 continue
             place = self._place(key, point)
-            if place is None:
+            if place is _OUTSIDE:
                 return None
             places[key] = place
         return places, {key: self._distribution(key) for key in places}
@@ -96,21 +97,21 @@ class Coordinates:
                 for place, one in enumerate(self._space.combinations)
                 if name_of(one) == name_of({name: point.get(name) for name in one})
             )
-            return next(matching, None)
+            return next(matching, _OUTSIDE)
         if key not in point:
-            return None
+            return _OUTSIDE
         value = point[key]
         if isinstance(domain, Interval):
             within = isinstance(value, int | float) and domain.low <= value <= domain.high
-            return value if within and (not domain.whole or float(value).is_integer()) else None
+            return value if within and (not domain.whole or float(value).is_integer()) else _OUTSIDE
         if value not in domain:
-            return None
+            return _OUTSIDE
         ordered = self._sorted[key]
         return domain[domain.index(value)] if ordered is None else ordered.index(value)
 
     def _apart(self, key: str, one: Point, other: Point) -> float:
         first, second = self._place(key, one), self._place(key, other)
-        if first is None or second is None:
+        if first is _OUTSIDE or second is _OUTSIDE:
             return float(first is not second)
         distribution = self._distribution(key)
         if isinstance(distribution, CategoricalDistribution):

@@ -64,4 +64,8 @@ def trial_of(number: int, rows: Iterable[Mapping[str, Any]], metrics: Iterable[M
 
 def _value(row: Mapping[str, Any], metric: Metric) -> float | None:
     value = row.get(metric.column)
+    if row["status"] == Status.pruned:
+        rtfx = row.get("race_rtfx")
+        so_far = {"wer": row.get("race_wer"), "rtfx": rtfx, "rtf": 1 / rtfx if rtfx else None}
+        value = so_far.get(metric.column, value)
     return None if value is None or value != value else float(value)

@@ -34,7 +34,7 @@ STAKES = (0.2, 0.5, 0.8)
 """Stakes, as shares of the largest allowed; chosen with the caps for power in simulations of 60 to 2,000 units."""
 
 
-def evidence(trial: NDArray[np.float64], incumbent: NDArray[np.float64], gain: float = 0.0) -> NDArray[np.float64]:
+def evidence(trial: NDArray[np.float64], incumbent: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weigh how surely the trial comes to more than the incumbent, after each unit.
 
     Leading axes hold independent comparisons and broadcast.
@@ -42,8 +42,6 @@ def evidence(trial: NDArray[np.float64], incumbent: NDArray[np.float64], gain: f
     Args:
         trial: The trial's values in the first ``k`` units, shape ``(..., k)``; errors or seconds, none negative.
         incumbent: The incumbent's values in all units, in the same order, shape ``(..., units)``.
-        gain: By how much, over all units, the trial would have to be better to be of interest: the hypothesis is then
-            that it comes to at most the incumbent's total less this.
 
     Returns:
         Natural logarithm of the wealth, shape ``(..., k)``; infinite where the hypothesis has become impossible, the
@@ -51,7 +49,7 @@ def evidence(trial: NDArray[np.float64], incumbent: NDArray[np.float64], gain: f
     """
     done, units = trial.shape[-1], incumbent.shape[-1]
     spent = np.cumsum(trial, axis=-1)
-    allowed = np.cumsum(incumbent, axis=-1)[..., -1:] - gain
+    allowed = np.cumsum(incumbent, axis=-1)[..., -1:]
     unseen = units - np.arange(done)
     average = (allowed - spent + trial) / unseen
     wealth = []
@@ -70,13 +68,12 @@ def evidence(trial: NDArray[np.float64], incumbent: NDArray[np.float64], gain: f
     return np.where(spent > allowed, np.inf, bets)
 
 
-def beyond_doubt(trial: NDArray[np.float64], incumbent: NDArray[np.float64], level: float, gain: float = 0.0) -> bool:
-    """Whether the trial may be stopped: it is worse, or better by less than ``gain``.
+def beyond_doubt(trial: NDArray[np.float64], incumbent: NDArray[np.float64], level: float) -> bool:
+    """Whether the trial is worse and may be stopped.
 
     Args:
         trial: The trial's values in the first units, shape ``(k,)``.
         incumbent: The incumbent's values in all units, shape ``(units,)``.
         level: Largest probability with which a trial that deserves to go on is ever stopped, over all looks together.
-        gain: As for :func:`evidence`. With 1 word error a trial must be truly better, and a tie is for the incumbent.
     """
-    return bool(np.max(evidence(trial, incumbent, gain), initial=0.0) >= -math.log(level))
+    return bool(np.max(evidence(trial, incumbent), initial=0.0) >= -math.log(level))

@@ -1,0 +1,79 @@
+"""Whom a run is raced against: the best finished runs over the same data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.data.holdout import Part
+from bench.ledger import Ledger
+from bench.records import Job, Race, Rival, Status
+from bench.score.normalize import normalizer
+from bench.score.race import JUDGED, order_of, unit_errors
+from bench.search.objectives import Goal
+
+# The level is shared among rivals, so more of them are no help.
+_MOST_RIVALS = 5
+
+
+class Marshal:
+    """Sets the terms of races.
+
+    Args:
+        goal: What is sought; a rival is better than all others in one objective at least.
+        ledger: The finished runs.
+    """
+
+    def __init__(self, goal: Goal, ledger: Ledger) -> None:
+        self._goal = goal
+        self._ledger = ledger
+        self._rivals: dict[str, Rival] = {}
+
+    def race(self, job: Job) -> Race:
+        """Set the terms for a run; the first over its data has no rivals."""
+        rows = [
+            row
+            for row in self._ledger.rows(Part.search)
+            if row["status"] == Status.ok
+            and row["data.fingerprint"] == job.data_fingerprint
+            and row["race_stage_s"]
+            and row["trial_id"] != job.trial_id
+            and self._goal.keeps(row)
+            and all(row[metric.column] is not None for metric in self._goal.objectives)
+        ]
+        best = [row for row in rows if not any(self._dominates(other, row) for other in rows)][:_MOST_RIVALS]
+        columns = tuple(metric.column for metric in self._goal.objectives)
+        return Race(job.config.search.racing_level, columns, tuple(self._rival(row, job) for row in best))
+
+    def _dominates(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        """Tell whether a run is as good as another in all objectives, and better in one; the first of equals is."""
+        signs = [1 if metric.smaller_is_better else -1 for metric in self._goal.objectives]
+        columns = [metric.column for metric in self._goal.objectives]
+        ours, theirs = ([sign * row[name] for sign, name in zip(signs, columns, strict=True)] for row in (one, other))
+        if ours == theirs:
+            return bool((one["trial_number"], one["run_id"]) < (other["trial_number"], other["run_id"]))
+        return all(mine <= yours for mine, yours in zip(ours, theirs, strict=True))
+
+    def _rival(self, row: Mapping[str, Any], job: Job) -> Rival:
+        run_id = row["run_id"]
+        if run_id not in self._rivals:
+            self._rivals[run_id] = Rival(
+                run_id=run_id,
+                errors=self._errors(run_id, job),
+                stage_share=tuple(row["race_stage_share"]),
+                stage_s=tuple(row["race_stage_s"]),
+                peaks_mib={name: row[name] for name in JUDGED if name.startswith("peak_") and row[name] is not None},
+            )
+        return self._rivals[run_id]
+
+    def _errors(self, run_id: str, job: Job) -> tuple[float, ...]:
+        """Count the errors of each unit anew from the texts, as the referee of the next run does."""
+        texts = {row["utterance_id"]: row for row in self._ledger.texts(run_id)}
+        usable = [item for item in job.utterances if texts[item.utterance_id]["error"] is None]
+        if any(texts[item.utterance_id]["hypothesis"] is None for item in usable):  # random weights
+            return ()
+        normalize = normalizer(job.config.score.normalizer)
+        ordered: Sequence[int] = order_of(usable, job.config.seed)
+        pairs = [
+            (normalize(usable[place].text), normalize(texts[usable[place].utterance_id]["hypothesis"]))
+            for place in ordered
+        ]
+        return tuple(unit_errors(pairs).tolist())
