@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.config import AUTO, OnOom, flatten
 from bench.data.holdout import Part
@@ -14,12 +14,14 @@ from bench.ledger import Ledger
 from bench.marshal import Marshal
 from bench.records import Job, Status
 from bench.schema import SETTINGS
-from bench.search.adaptive import Proposer, checked_points
 from bench.search.bisect import next_size
 from bench.search.compose import Composed
 from bench.search.objectives import parse_goal
 from bench.search.points import Candidate
 from bench.search.trials import Outcome, Trial
+
+if TYPE_CHECKING:
+    from bench.search.adaptive import Proposer
 
 
 class Agenda:
@@ -33,7 +35,6 @@ class Agenda:
         ledger: What the study has on disk; whoever executes the runs keeps it up to date.
 
     Raises:
-        ConfigError: A point to be tried first cannot be.
         StoreError: The study holds a trial that would mean something else now.
         DataError: A manifest cannot be used.
         ModelError: A model's files cannot be had.
@@ -76,7 +77,11 @@ class Agenda:
         return sum(not self._ledger.wants(job.run_id, job.config) for job in runs)
 
     def next(self) -> Job | None:
-        """Take the next run, with its trial's number and its attempt; null where nothing is left."""
+        """Take the next run, with its trial's number and its attempt; null where nothing is left.
+
+        Raises:
+            ConfigError: No point of a search's space can be run.
+        """
         while True:
             if self._queue and not (self._search.racing and self._ledger.is_pruned(self._queue[0].trial_id)):
                 break
@@ -131,12 +136,12 @@ class Agenda:
             return None
         return dataclasses.replace(self._maker.jobs(self._candidate(chosen), Part.holdout)[0], number=chosen.number)
 
-    def _make_proposer(self) -> Proposer:
-        points = self._study.points
-        assert points is not None
-        enqueued = checked_points(self._search.enqueue, self._study.space, points)
-        config = self._study.config
-        return Proposer(self._study.space, points, self._goal, self._search.sampler, config.seed, enqueued)
+    def _make_proposer(self) -> "Proposer":
+        from bench.search.adaptive import Proposer  # Optuna takes a second to import, which a grid need not pay
+
+        study = self._study
+        assert study.points is not None
+        return Proposer(study.space, study.points, self._goal, self._search.sampler, study.config.seed, study.enqueued)
 
     def _wanted(self, jobs: Iterable[Job]) -> deque[Job]:
         jobs = list(jobs)
@@ -153,7 +158,10 @@ class Agenda:
             return smaller
         if self._proposer is None or len(trials) >= self._search.trials:
             return None
-        return self._proposer.propose(trials)
+        proposed = self._proposer.propose(trials)
+        if proposed is None and not trials:
+            raise ConfigError("no point of this space can run; widen it, or mend what contradicts itself")
+        return proposed
 
     def _trials(self) -> list[Trial]:
         trials = self._ledger.trials(Part.search, self._goal.metrics)

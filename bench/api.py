@@ -31,6 +31,8 @@ def run(*arguments: str) -> pd.DataFrame:
     study = compose(arguments)
     if study is None:
         raise ConfigError("these arguments only ask Hydra for information; leave out --help, --info and --cfg")
+    if study.config.search.dry_run:
+        raise ConfigError("search.dry_run=true runs nothing; give it to asr-sweep run, or leave it out")
     with Progress(Console()) as progress:
         result = run_study(study, shlex.join(["asr-sweep", "run", *arguments]), progress)
     if result.interrupted:

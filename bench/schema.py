@@ -190,7 +190,17 @@ SETTINGS = tuple(name for name, _ in _SETTING_COLUMNS)
 RUN_SCHEMA = pa.schema([*_RUN_COLUMNS, *_SETTING_COLUMNS, *_leaf_columns(Environment, "env.")])
 _LEDGER = {
     *(name for name, _ in _KEYS),
-    *("trial_number", "point", "part", "valid", "wall_s", "energy_missing", "model.fingerprint", "data.fingerprint"),
+    *(
+        "trial_number",
+        "point",
+        "part",
+        "started_at",
+        "valid",
+        "wall_s",
+        "energy_missing",
+        "model.fingerprint",
+        "data.fingerprint",
+    ),
     *("race_share", "race_stage_share", "race_stage_s", "race_wer", "race_rtfx", "race_beaten_by"),
     *METRICS,
     *SETTINGS,

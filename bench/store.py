@@ -6,6 +6,7 @@ Layout of a study's folder::
     utterances/<run_id>.<attempt>.<status>.parquet    a row an utterance of the run
     timeline/<run_id>.<attempt>.<status>.parquet      a row a sample of the run's process
     runs/<run_id>.<attempt>.<status>.parquet          a row: the run itself, written last
+    journal.log                                       the same as optuna-dashboard reads it; never read back
     scores/<run_id>.<attempt>.<normalizer>.parquet    a row an utterance, its text scored anew (:mod:`bench.rescoring`)
 
 A run exists once its file in ``runs/`` does; whatever a killed driver left without one is overwritten by the next
@@ -156,7 +157,7 @@ def load_scores(study_dir: str | Path) -> pd.DataFrame:
 def write_study(study_dir: Path, description: Mapping[str, Any]) -> None:
     """Write ``study.yaml``: the composed configuration, the space and the environment of the latest start."""
     text = yaml.safe_dump(dict(description), sort_keys=False, allow_unicode=True, width=120)
-    _write_atomically(study_dir / "study.yaml", text.encode())
+    write_atomically(study_dir / "study.yaml", text.encode())
 
 
 def read_study(study_dir: Path) -> dict[str, Any] | None:
@@ -252,10 +253,10 @@ def _present(path: Path, schema: pa.Schema) -> list[str]:
 def _write_table(path: Path, schema: pa.Schema, rows: list[dict[str, Any]]) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
-    _write_atomically(path, sink.getvalue())
+    write_atomically(path, sink.getvalue())
 
 
-def _write_atomically(path: Path, content: Any) -> None:
+def write_atomically(path: Path, content: Any) -> None:
     """Write a file so that a reader, or a crash, sees the whole of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)

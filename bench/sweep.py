@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from bench import store
 from bench.agenda import Agenda
 from bench.config import Config, flatten
+from bench.data.holdout import Part
 from bench.errors import StoreError
 from bench.execute.local import LocalExecutor
 from bench.jobs import JobMaker
@@ -25,6 +26,8 @@ from bench.readings import Environment
 from bench.records import Job, RunResult, Status
 from bench.schema import SCHEMA_VERSION
 from bench.search.compose import Composed
+from bench.search.journal import FILE_NAME, write_journal
+from bench.search.objectives import parse_goal
 
 # No part of a trial's identity, but numbers found in different ways do not compare; a study holds to one.
 _PROTOCOL = ("score.normalizer", "measure.warmup", "measure.repeats", "search.racing", "search.holdout")
@@ -120,6 +123,7 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
     if warning := _oversubscription(agenda.jobs):
         listener.warned(warning)
 
+    _mirror(study, study_dir, ledger)
     executed, out_of_budget = 0, None
     with _interruptible() as interrupt:
         executor: LocalExecutor | None = None
@@ -130,7 +134,9 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
                 executor = LocalExecutor(study_dir / "logs", environment)
                 executor.warm_up()
             result = executor.execute(job)
-            agenda.refuse_unmeasured(ledger.write(result))
+            row = ledger.write(result)
+            _mirror(study, study_dir, ledger)
+            agenda.refuse_unmeasured(row)
             executed += 1
             # What fails on purpose would only fail again.
             may_differ = result.retryable or result.status is Status.ok
@@ -153,6 +159,13 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
         invalid=len(doubted),
         reruns=max((ledger.reruns(job.run_id) for job in doubted), default=0),
     )
+
+
+def _mirror(study: Composed, study_dir: Path, ledger: Ledger) -> None:
+    """Let people look at the study in optuna-dashboard."""
+    search = study.config.search
+    goal = parse_goal(search.objectives, search.constraints)
+    write_journal(study_dir / FILE_NAME, study.config.study, ledger.rows(Part.search), goal, study.space)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -52,22 +53,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
     _seed(config)
     rss_at_start_mib = memory.resident_mib()
 
-    mark("files")
-    started = time.perf_counter()
-    if job.model_path:
-        # A disk is no property of a model: what loading reads is in memory by then.
-        memory.read_through(Path(job.model_path))
-    files_s = time.perf_counter() - started
-
-    mark("load")
-    started = time.perf_counter()
-    engine = load_engine(config, job.model_path)
-    synchronize()
-    load_s = time.perf_counter() - started
-    load_peak_rss_mib, rss_after_load_mib = memory.peak_resident_mib(), memory.resident_mib()
-    # From here on the peak is that of audio and inference: a high peak while loading must not hide it.
-    peak_rss_source = "vmhwm" if memory.reset_peak() else "vmhwm_since_start"
-    device.reset_gpu_peaks(config.device)
+    engine, loading = _load(job, synchronize, mark)
 
     mark("audio")
     started = time.perf_counter()
@@ -82,19 +68,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
     referee = _referee(job, loaded.recordings)
     timed = work.timed(config.measure.repeats, referee)
     mark("memory")
-    gpu_allocated_mib, gpu_reserved_mib = device.gpu_peaks_mib(config.device)
-    peak_rss_mib = memory.peak_resident_mib()
-    # Every peak has been read: what follows belongs to none.
-    use = MemoryUse(
-        rss_at_start_mib=rss_at_start_mib,
-        load_peak_rss_mib=load_peak_rss_mib,
-        rss_after_load_mib=rss_after_load_mib,
-        peak_rss_mib=peak_rss_mib,
-        peak_rss_source=None if peak_rss_mib is None else peak_rss_source,
-        peak_gpu_allocated_mib=gpu_allocated_mib,
-        peak_gpu_reserved_mib=gpu_reserved_mib,
-        **memory.kinds(),
-    )
+    use = _memory_use(rss_at_start_mib, loading, config.device)
 
     mark("single stream")
     started = time.perf_counter()
@@ -103,7 +77,7 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
 
     mark("score")
     return TrialOutcome(
-        load_s=load_s,
+        load_s=loading.load_s,
         audio_decode_s=audio_decode_s,
         warmup_s=warmup_s,
         passes=timed.passes,
@@ -113,13 +87,61 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
         batch_size=work.batch_size,
         batch_size_searched=isinstance(config.decode.batch_size, str),
         audio_files_decoded=loaded.decoded,
-        files_s=files_s,
+        files_s=loading.files_s,
         single_stream_s=single_stream_s,
         laps=timed.laps,
         counters=timed.counters,
         standing=None if referee is None else referee.standing,
         footprint=engine.footprint,
         runtime=device.runtime(),
+    )
+
+
+@dataclass(frozen=True)
+class _Loading:
+    """What loading a model took; ``peak_source`` says since when the kernel counts the process's peak."""
+
+    files_s: float
+    load_s: float
+    peak_rss_mib: float | None
+    rss_after_mib: float | None
+    peak_source: str
+
+
+def _load(job: Job, synchronize: Callable[[], None], mark: Mark) -> tuple[Engine, _Loading]:
+    """Load the model, and count peaks of memory anew."""
+    mark("files")
+    started = time.perf_counter()
+    if job.model_path:
+        # A disk is no property of a model: what loading reads is in memory by then.
+        memory.read_through(Path(job.model_path))
+    files_s = time.perf_counter() - started
+
+    mark("load")
+    started = time.perf_counter()
+    engine = load_engine(job.config, job.model_path)
+    synchronize()
+    load_s = time.perf_counter() - started
+    peak_rss_mib, rss_after_mib = memory.peak_resident_mib(), memory.resident_mib()
+    # From here on the peak is that of audio and inference: a high peak while loading must not hide it.
+    peak_source = "vmhwm" if memory.reset_peak() else "vmhwm_since_start"
+    device.reset_gpu_peaks(job.config.device)
+    return engine, _Loading(files_s, load_s, peak_rss_mib, rss_after_mib, peak_source)
+
+
+def _memory_use(rss_at_start_mib: float | None, loading: _Loading, on: str) -> MemoryUse:
+    """Read every peak; what follows belongs to none."""
+    gpu_allocated_mib, gpu_reserved_mib = device.gpu_peaks_mib(on)
+    peak_rss_mib = memory.peak_resident_mib()
+    return MemoryUse(
+        rss_at_start_mib=rss_at_start_mib,
+        load_peak_rss_mib=loading.peak_rss_mib,
+        rss_after_load_mib=loading.rss_after_mib,
+        peak_rss_mib=peak_rss_mib,
+        peak_rss_source=None if peak_rss_mib is None else loading.peak_source,
+        peak_gpu_allocated_mib=gpu_allocated_mib,
+        peak_gpu_reserved_mib=gpu_reserved_mib,
+        **memory.kinds(),
     )
 
 

@@ -48,7 +48,8 @@ def forecast_study(study: Composed, command: str, tell: Tell) -> Forecast:
         with FileLock(study_dir / ".lock", timeout=0):
             ledger = Ledger(study_dir)
             agenda = Agenda(study, ledger, maker)
-            forecast = _Planner(study, agenda.jobs, ledger, study_dir).forecast(command, tell)
+            in_order = [maker.jobs(candidate)[0].trial_id for candidate in study.grid.candidates]
+            forecast = _Planner(study, agenda.jobs, in_order, ledger, study_dir).forecast(command, tell)
             write_forecast(study_dir, forecast)
             return forecast
     except Timeout:
@@ -59,16 +60,18 @@ def forecast_study(study: Composed, command: str, tell: Tell) -> Forecast:
 
 
 class _Planner:
-    """Makes the forecast of a study; ``jobs`` are all its runs, in the order they would run."""
+    """Makes the forecast of a study: ``jobs`` are all its runs in the order they would run, ``trials`` the grid's."""
 
-    def __init__(self, study: Composed, jobs: Sequence[Job], ledger: Ledger, study_dir: Path) -> None:
+    def __init__(
+        self, study: Composed, jobs: Sequence[Job], trials: Sequence[str], ledger: Ledger, study_dir: Path
+    ) -> None:
         self._study = study
         self._jobs = jobs
         self._ledger = ledger
         self._log_dir = study_dir / "logs"
         self._parts: dict[tuple[Utterance, ...], Part] = {}
         first = {job.trial_id: job for job in reversed(jobs)}
-        self._points = {trial_id: point_of(job, self._part(job)) for trial_id, job in first.items()}
+        self._points = {trial_id: point_of(first[trial_id], self._part(first[trial_id])) for trial_id in trials}
         self._prices = dict(flatten(study.config.measure.price_per_hour))
 
     def forecast(self, command: str, tell: Tell) -> Forecast:
@@ -200,6 +203,10 @@ class _Planner:
         if any(probe.wanted.levels for probe in probes):
             notes.append(
                 "every value of the other settings was tried once; what it changed is taken to hold with all others"
+            )
+        if doubted := [probe for probe in probes if probe.doubts]:
+            notes.append(
+                f"the timing of {len(doubted)} of the probes is not valid, so trust this less: {doubted[0].doubts[0]}"
             )
         if any(config.decode.batch_size == AUTO for config in configs):
             notes.append("decode.batch_size=auto depends on the memory that is free; its runs are foretold roughly")

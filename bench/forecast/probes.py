@@ -87,6 +87,7 @@ class Probe:
         audio_decode_s: Seconds it took to decode audio that no run had decoded before.
         peak_rss_mib: Peak of its memory.
         peak_gpu_mib: Likewise on a GPU, as torch reserved it.
+        doubts: Why its timing is not valid; none where it is.
     """
 
     wanted: Wanted
@@ -105,6 +106,7 @@ class Probe:
     audio_decode_s: float = 0.0
     peak_rss_mib: float | None = None
     peak_gpu_mib: float | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def ended_well(self) -> bool:
@@ -163,6 +165,7 @@ def probed(wanted: Wanted, result: RunResult) -> Probe:
     anew_s = outcome.audio_decode_s if outcome.audio_files_decoded else 0.0
     apart_s = inference_s + sum(outcome.warmup_s) + outcome.single_stream_s + anew_s
     alone = work_of(window_lengths_s(lengths_s[:1], decode))
+    certificate = result.certificate
     return Probe(
         wanted,
         result.status,
@@ -181,6 +184,7 @@ def probed(wanted: Wanted, result: RunResult) -> Probe:
         audio_decode_s=anew_s,
         peak_rss_mib=outcome.memory.peak_rss_mib,
         peak_gpu_mib=outcome.memory.peak_gpu_reserved_mib,
+        doubts=() if certificate is None or certificate.valid else tuple(each.detail for each in certificate.findings),
     )
 
 

@@ -232,15 +232,16 @@ def compared(forecast: Forecast, runs: pd.DataFrame) -> Compared | None:
     frame["predicted_peak_rss_mib"] = frame["predicted_peak_rss_mib"].astype(float)
     frame["memory_ratio"] = frame["predicted_peak_rss_mib"] / frame["peak_rss_mib"].astype(float)
     both = frame.dropna(subset=["memory_ratio"])
-    highest = (None, None) if both.empty else (both["predicted_peak_rss_mib"].max(), both["peak_rss_mib"].max())
+    foretold_mib = None if both.empty else float(both["predicted_peak_rss_mib"].max())
+    real_mib = None if both.empty else float(both["peak_rss_mib"].max())
     predicted_s, real_s = float(frame["predicted_s"].sum()), float(frame["wall_s"].sum())
     return Compared(
         runs=len(frame),
         predicted_s=predicted_s,
         real_s=real_s,
         ratio=predicted_s / real_s,
-        predicted_peak_rss_mib=None if highest[0] is None else float(highest[0]),
-        real_peak_rss_mib=None if highest[1] is None else float(highest[1]),
-        memory_ratio=None if highest[0] is None else float(highest[0]) / float(highest[1]),
+        predicted_peak_rss_mib=foretold_mib,
+        real_peak_rss_mib=real_mib,
+        memory_ratio=foretold_mib / real_mib if foretold_mib and real_mib else None,
         frame=frame.reset_index(drop=True),
     )

@@ -36,6 +36,8 @@ def lines(forecast: Forecast, search: SearchConfig) -> list[str]:
     took = f"time: {clock(totals.predicted_s)}"
     if totals.audio_decode_s >= 1:
         took += f", and {clock(totals.audio_decode_s)} once for audio that was never decoded"
+    if totals.done_before:
+        took += f"; all runs, those done before too: {clock(totals.predicted_all_s)}"
     said = [runs, took]
     if totals.predicted_cost is not None:
         said.append(f"cost: {totals.predicted_cost:.4g}")

@@ -10,7 +10,7 @@ from bench.errors import ConfigError, StoreError
 from bench.metrics import RTFX
 from bench.report.labels import describe, name_of, value_of
 from bench.report.pairs import DEVICE, Pair, pairs
-from bench.report.tables import blocks, levels, varied_settings
+from bench.report.tables import blocks, levels, searched, varied_settings
 from bench.report.validity import count_invalid, without_invalid
 from bench.store import load_runs
 
@@ -77,7 +77,7 @@ def compare_study(
         StoreError: There is no such study, or none of its runs has a timing to compare.
         ConfigError: The setting does not vary within the study, or never has that value.
     """
-    runs = load_runs(study_dir)
+    runs = searched(load_runs(study_dir))
     left_out = count_invalid(runs) if valid_only else 0
     runs = without_invalid(runs) if valid_only else runs
     chosen, found = compare_setting(runs, setting, baseline)
@@ -108,6 +108,7 @@ def compare_setting(
     Raises:
         ConfigError: The setting does not vary within the study, or never has that value.
     """
+    runs = searched(runs)
     value = choose_baseline(runs, setting, baseline)
     return {setting: value}, pairs(blocks(runs), {setting: value})
 

@@ -8,6 +8,7 @@ import yaml
 
 from bench.metrics import METRICS, PEAK_GPU, PEAK_RSS, WER
 from bench.records import Status
+from bench.report.aside import judged_aside, not_yet_judged
 from bench.report.degenerate import any_degenerate, counts_text, degenerate_settings, faults
 from bench.report.devices import devices
 from bench.report.footprint import footprint
@@ -15,9 +16,10 @@ from bench.report.frontier import Recommendation, pareto_front, recommend
 from bench.report.labels import clean, describe, name_of, plain, value_of
 from bench.report.latency import latency
 from bench.report.scaling import oversubscribed, scaling_sections
-from bench.report.tables import Block
+from bench.report.tables import Block, failures_of, searched
 from bench.report.validity import doubt_of, doubtful_pick, validity
-from bench.report.verdict import caveats, costs, headline, not_compared, recommended_rows
+from bench.report.verdict import caveats, costs, headline, not_compared, recommended_rows, set_aside
+from bench.search.objectives import Goal
 
 _MOST_SKIPPED = 40
 _MOST_TRANSCRIPTS = 20
@@ -27,7 +29,9 @@ _MOST_CHARACTERS = 1500
 
 def content(
     study: str,
+    runs: pd.DataFrame,
     found: list[Block],
+    goal: Goal,
     utterances: pd.DataFrame,
     samples: pd.DataFrame,
     told: Mapping[str, Any],
@@ -37,19 +41,26 @@ def content(
 
     Args:
         study: The study's name.
-        found: Its blocks of runs; may be none.
+        runs: Its runs.
+        found: Their blocks; may be none.
+        goal: What it is after.
         utterances: Its utterances.
         samples: Its timelines.
         told: The study's own description; any part may be missing.
         valid_only: Whether timings that are not valid have been left out of the blocks.
     """
+    utterances = utterances[utterances["run_id"].isin(searched(runs)["run_id"])]
     compared = devices(found, samples, told.get("skipped") or [])
     apart = not_compared(found)
     if apart and compared and compared["rows"]:
         apart[0] += f" The one exception is the same setting on another device: {compared['title']}."
     return {
         "study": study,
-        "sections": [_section(block, utterances, valid_only) for block in found],
+        "sections": [
+            _section(block, utterances, valid_only)
+            | {"beside": _beside(block, runs, goal, [] if number else not_yet_judged(runs, told.get("config") or {}))}
+            for number, block in enumerate(found)
+        ],
         "devices": compared,
         "scaling": scaling_sections(found),
         "not_compared": apart,
@@ -67,7 +78,10 @@ def _section(block: Block, utterances: pd.DataFrame, valid_only: bool) -> dict[s
     front = set(comparable.index[pareto_front(comparable)])
     apart = block.table.loc[block.table.index.isin(recommendation.excluded)]
     ordered = pd.concat([comparable, apart]) if len(apart) else comparable
-    trials = [_shown(row) | {"front": trial in front} for trial, row in ordered.iterrows()]
+    trials = [
+        _shown(row) | {"front": trial in front, "breaks": recommendation.broken.get(str(trial), "")}
+        for trial, row in ordered.iterrows()
+    ]
     return {
         "title": block.title,
         "headline": headline(block, recommendation),
@@ -94,6 +108,12 @@ def _section(block: Block, utterances: pd.DataFrame, valid_only: bool) -> dict[s
     }
 
 
+def _beside(block: Block, runs: pd.DataFrame, goal: Goal, waiting: list[str]) -> list[str]:
+    """Say what belongs beside a verdict: what was set aside, and how the choice did on data kept aside."""
+    recommendation = recommend(block)
+    return [*set_aside(recommendation), *judged_aside(block, recommendation, runs, goal), *waiting]
+
+
 def _shown(row: "pd.Series[Any]") -> dict[str, Any]:
     """Write a row of the settings table as text."""
     counts = ("substitutions", "deletions", "insertions", "reference_words")
@@ -101,8 +121,15 @@ def _shown(row: "pd.Series[Any]") -> dict[str, Any]:
     metrics = {metric.column: metric.show(row[metric.column]) for metric in METRICS}
     seconds = _number(row["inference_s"], 2)
     runs = f"{row['runs_ok']} of {row['runs']}" if row["runs_ok"] != row["runs"] else f"{row['runs']}"
-    told = {"label": row["label"], "status": row["status"], "runs": runs, "inference_s": seconds}
+    told = {"label": row["label"], "status": _status(row), "runs": runs, "inference_s": seconds}
+    told["failed"] = failures_of(row) > 0
     return told | {"degenerate": counts_text(row), "doubt": doubt_of(row)} | texts | metrics
+
+
+def _status(row: "pd.Series[Any]") -> str:
+    if row["status"] != Status.pruned.value or pd.isna(row["race_share"]):
+        return str(row["status"])
+    return f"ended early by racing, at {100 * row['race_share']:.0f} %"
 
 
 def _number(value: float, decimals: int) -> str:
@@ -147,9 +174,10 @@ def _shorten(text: object) -> str:
 def _failures(found: list[Block]) -> list[tuple[str, str, str, str, str]]:
     """List trials with runs that did not end well: block, settings, how many runs, status and reason."""
     return [
-        (block.title, row["label"], f"{row['runs'] - row['runs_ok']} of {row['runs']}", row["status"], row["reason"])
+        (block.title, row["label"], f"{failures_of(row)} of {row['runs']}", row["status"], row["reason"])
         for block in found
-        for _, row in block.table[block.table["status"] != Status.ok.value].iterrows()
+        for _, row in block.table.iterrows()
+        if failures_of(row)
     ]
 
 

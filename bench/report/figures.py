@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bench.report.heatmap import heatmap
+from bench.report.progress import progress
 from bench.report.scaling import scaling
 from bench.report.speedup import speedup
 from bench.report.style import (
@@ -32,7 +33,7 @@ from bench.report.tables import PHASES, Block, blocks
 from bench.report.timeline import timeline
 from bench.report.tradeoff import tradeoff
 
-__all__ = ["heatmap", "memory", "phases", "scaling", "speedup", "timeline", "tradeoff"]
+__all__ = ["heatmap", "memory", "phases", "progress", "scaling", "speedup", "timeline", "tradeoff"]
 
 _MOST_BARS = 30
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from bench.metrics import PEAK_GPU, PEAK_RSS, RTFX, WER, Metric
 from bench.records import Status
-from bench.report.tables import Block
+from bench.report.limits import breaches, nearest, said
+from bench.report.tables import Block, failures_of
 
 WITHIN_WER = 0.01
 """How much WER the second recommendation may give up for speed: one percentage point, as a fraction."""
@@ -52,12 +53,14 @@ class Recommendation:
         reason: Why there are no picks; null where there are.
         compared: Number of trials the picks were chosen from.
         excluded: Trials that could not take part, ``trial_id`` to the reason.
+        broken: Those of them that break a constraint, to which and with what.
     """
 
     picks: Picks | None
     reason: str | None
     compared: int
     excluded: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
 
 
 def pareto_front(table: pd.DataFrame, metrics: Sequence[Metric] = (WER, RTFX)) -> "pd.Series[bool]":
@@ -80,25 +83,42 @@ def recommend(block: Block) -> Recommendation:
     """Choose the settings to recommend within one block.
 
     Only trials all of whose runs ended well take part, and only those that scored as much as any: leaving out a hard
-    recording lowers the WER without recognising anything better. Where no trial has a WER, as with random weights, they
-    are compared by speed and memory alone.
+    recording lowers the WER without recognising anything better. What breaks a constraint, or has no value for it, is
+    never recommended. Where no trial has a WER, as with random weights, they are compared by speed and memory alone.
     """
     table = block.table
     scored = bool(table["wer"].notna().any())
     excluded = {str(trial): why for trial, row in table.iterrows() if (why := _unfit(row, scored))}
+    excluded |= _lesser(table.drop(index=list(excluded)))
+    breaking = breaches(block)
+    broken = {trial: said(each) for trial, each in breaking.items()}
+    otherwise_fit = [trial for trial in broken if trial not in excluded]
+    reasons = Counter(excluded.values())
+    for trial, why in broken.items():
+        excluded[trial] = f"{excluded[trial]}; {why}" if trial in excluded else why
     fit = table.drop(index=list(excluded))
     if not fit.empty:
-        most, fewest_failed = fit["words_scored"].max(), fit["utterances_failed"].min()
-        for trial, words, failed in zip(fit.index, fit["words_scored"], fit["utterances_failed"], strict=True):
-            if words < most:
-                excluded[str(trial)] = f"scored {words:.0f} of the {most:.0f} reference words other settings scored"
-            elif failed > fewest_failed:
-                excluded[str(trial)] = f"failed on {failed:.0f} recordings, other settings on {fewest_failed:.0f}"
-        fit = table.drop(index=list(excluded))
-    if fit.empty:
-        why = "; ".join(f"{count} {reason}" for reason, count in sorted(Counter(excluded.values()).items()))
-        return Recommendation(None, f"no setting can be recommended: {why}", 0, excluded)
-    return Recommendation(_pick(fit, memory_metric(block)), None, len(fit), excluded)
+        return Recommendation(_pick(fit, memory_metric(block)), None, len(fit), excluded, broken)
+    counts = [f"{count} {reason}" for reason, count in sorted(reasons.items())]
+    if not otherwise_fit:
+        return Recommendation(None, f"no setting can be recommended: {'; '.join(counts)}", 0, excluded, broken)
+    counts.insert(0, f"{len(otherwise_fit)} break{'s' if len(otherwise_fit) == 1 else ''} one or more")
+    why = f"no setting keeps the constraints: {'; '.join(counts)}"
+    if (closest := nearest(breaking, otherwise_fit)) is not None:
+        why += f". The nearest miss is {table['label'][closest]}: it {broken[closest]}"
+    return Recommendation(None, why, 0, excluded, broken)
+
+
+def _lesser(fit: pd.DataFrame) -> dict[str, str]:
+    """Say of which trials less was scored than of others."""
+    lesser: dict[str, str] = {}
+    most, fewest_failed = fit["words_scored"].max(), fit["utterances_failed"].min()
+    for trial, words, failed in zip(fit.index, fit["words_scored"], fit["utterances_failed"], strict=True):
+        if words < most:
+            lesser[str(trial)] = f"scored {words:.0f} of the {most:.0f} reference words other settings scored"
+        elif failed > fewest_failed:
+            lesser[str(trial)] = f"failed on {failed:.0f} recordings, other settings on {fewest_failed:.0f}"
+    return lesser
 
 
 def memory_metric(block: Block) -> Metric:
@@ -108,8 +128,11 @@ def memory_metric(block: Block) -> Metric:
 
 
 def _unfit(row: "pd.Series[Any]", scored: bool) -> str | None:
+    if row["status"] == Status.pruned.value:
+        some = f" in {row['runs_pruned']} of {row['runs']} runs" if row["runs_ok"] else ""
+        return f"ended early by racing{some}"
     if row["status"] != Status.ok.value:
-        some = f" in {row['runs'] - row['runs_ok']} of {row['runs']} runs" if row["runs_ok"] else ""
+        some = f" in {failures_of(row)} of {row['runs']} runs" if failures_of(row) < row["runs"] else ""
         return f"ended in {row['status']}{some}"
     if scored and pd.isna(row["wer"]):
         return "has no WER: its weights are random, or nothing with a reference was transcribed"

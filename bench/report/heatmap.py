@@ -19,6 +19,7 @@ from bench.report.frontier import recommend
 from bench.report.labels import axis_of, name_of, plain, setting_label, value_of
 from bench.report.style import BLUE, INK, MUTED, PALE, VERMILION, legend_below, row_height, stack, styled, wrap
 from bench.report.tables import Block, blocks, levels
+from bench.search.objectives import Constraint
 
 _PREFERRED = ("decode.chunk_length_s", "decode.stride_length_s")
 _MOST_PANELS = 4
@@ -26,9 +27,14 @@ _MOST_DOTS = 30
 # Below this share of cells with a trial, as after a random search, a map would be mostly holes.
 _LEAST_FILLED = 0.34
 
+_PRUNED: Any = {"facecolor": "white", "edgecolor": MUTED, "hatch": "--", "linewidth": 0.0}
 _FAILED: Any = {"facecolor": PALE, "edgecolor": MUTED, "hatch": "////", "linewidth": 0.0}
 _IMPOSSIBLE: Any = {"facecolor": "#F6F6F6", "edgecolor": "none"}
 _APART: Any = {"facecolor": "white", "edgecolor": MUTED, "hatch": "....", "linewidth": 0.0}
+_APART_TOLD = {
+    False: "not comparable: failed in part, or scored fewer words",
+    True: "not comparable: failed in part, scored fewer words, or breaks a constraint",
+}
 _BEST: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 2.4}
 
 
@@ -44,32 +50,40 @@ class _Panel:
         values: The value of each cell that can be compared, as shown (rows are y).
         apart: The value of each cell that has one, but none to compare.
         words: The word that stands in a cell without a value.
+        limited: Whether there are constraints to break.
     """
 
     title: str
     values: pd.DataFrame
     apart: Mapping[_Cell, float]
     words: Mapping[_Cell, str]
+    limited: bool = False
 
 
 @styled
-def heatmap(runs: pd.DataFrame, metric: Metric, skipped: Sequence[Mapping[str, Any]] = ()) -> Figure | None:
+def heatmap(
+    runs: pd.DataFrame,
+    metric: Metric,
+    skipped: Sequence[Mapping[str, Any]] = (),
+    constraints: Sequence[Constraint] = (),
+) -> Figure | None:
     """Draw a metric over two varied settings, one part a block.
 
     Chunk and stride are preferred, then other numeric settings. What else varies gets a panel for each combination, or,
     where there are many, each cell shows the best of them. Where two settings do not span a map, values are drawn as
-    dots by setting instead. Trials that could not be recommended (some runs failed, or fewer words were scored) are
-    shown, but apart: an easier task must not look like the best region.
+    dots by setting instead. Trials that could not be recommended (some runs failed, fewer words were scored, or
+    a constraint is broken) are shown, but apart: an easier task must not look like the best region.
 
     Args:
         runs: Rows of the runs table; may hold several blocks.
         metric: What to show.
         skipped: Points that no run can honour, as the study's description lists them: ``settings`` and ``reason``.
+        constraints: What a setting has to keep to be recommended.
 
     Returns:
         The figure; null where fewer than two settings were tried, or none has a value that can be compared.
     """
-    drawn = [block for block in blocks(runs) if len(block.table) > 1 and _any_comparable(block, metric)]
+    drawn = [block for block in blocks(runs, constraints) if len(block.table) > 1 and _any_comparable(block, metric)]
     if not drawn:
         return None
     maps = [_panels(block, metric, skipped) for block in drawn]
@@ -138,7 +152,7 @@ def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) 
         words = {
             cell: _word(cells[cell], {**fixed, y: cell[0], x: cell[1]}, skipped) for cell in empty if cell not in apart
         }
-        panels.append(_Panel(title, frame, apart, words))
+        panels.append(_Panel(title, frame, apart, words, bool(block.constraints)))
     return panels
 
 
@@ -209,7 +223,8 @@ def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float, decimals: i
             axis.add_patch(Rectangle(corner, 1, 1, **_IMPOSSIBLE))
             axis.plot(*middle, marker="x", color=MUTED, markersize=size)
         elif word:
-            axis.add_patch(Rectangle(corner, 1, 1, **(_APART if (b, a) in shown else _FAILED)))
+            look = _APART if (b, a) in shown else _PRUNED if word == Status.pruned.value else _FAILED
+            axis.add_patch(Rectangle(corner, 1, 1, **look))
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
             axis.text(*middle, word, ha="center", va="center", fontsize=size, bbox=box)
     for row, column in np.argwhere(panel.values.to_numpy() == best):
@@ -221,8 +236,10 @@ def _legend(panels: Sequence[_Panel]) -> list[Patch | Line2D]:
     words = {word for panel in panels for word in panel.words.values()}
     entries: list[Patch | Line2D] = [Patch(label="best", **_BEST)]
     if any(panel.apart for panel in panels):
-        entries.append(Patch(label="not comparable: failed in part, or scored fewer words", **_APART))
-    if failed := sorted(words - {"impossible", ""}):
+        entries.append(Patch(label=_APART_TOLD[any(panel.limited for panel in panels)], **_APART))
+    if Status.pruned.value in words:
+        entries.append(Patch(label="ended early by racing", **_PRUNED))
+    if failed := sorted(words - {"impossible", "", Status.pruned.value}):
         entries.append(Patch(label=f"no result ({', '.join(failed)})", **_FAILED))
     if "impossible" in words:
         cross: Any = {"marker": "x", "color": MUTED, "linestyle": "none"}
@@ -253,7 +270,8 @@ def _draw_dots(axis: Axes, block: Block, metric: Metric) -> None:
     for place, value, status, out in zip(places, values, shown["status"], shown["apart"], strict=True):
         failed = np.isnan(value)
         told = f"{value:.{metric.decimals}f}" + (", not comparable" if out else "")
-        note, colour = (f"no result ({status})" if failed else told), (MUTED if failed or out else INK)
+        none = "ended early by racing" if status == Status.pruned.value else f"no result ({status})"
+        note, colour = (none if failed else told), (MUTED if failed or out else INK)
         at, offset = (float(known.min()), -4) if failed else (float(value), 8)
         axis.annotate(note, (at, place), (offset, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
     axis.set_yticks(places, [wrap(str(label)) for label in shown["label"]])

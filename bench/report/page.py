@@ -5,10 +5,10 @@ import functools
 import html
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jinja2
 import pandas as pd
@@ -17,17 +17,26 @@ from matplotlib.figure import Figure
 from bench.metrics import RTFX, WER
 from bench.report import figures
 from bench.report.content import content
+from bench.report.foretold import foretold
 from bench.report.frontier import recommend
 from bench.report.labels import clean, name_of
 from bench.report.pairs import DEVICE
 from bench.report.scaling import scaled_settings
+from bench.report.searching import goal_of, search_section, searches
 from bench.report.style import styled
-from bench.report.tables import Block, blocks
+from bench.report.tables import Block, blocks, searched
 from bench.report.validity import without_invalid
+from bench.search.objectives import Goal
 from bench.store import load_runs, load_timeline, load_utterances, read_study
 
 _DPI = 130
 _FIGURE_FOLDER = "figures"
+# The figure that stands in the section about the search.
+_SEARCH = "search"
+
+
+_Drawing: TypeAlias = tuple[str, str, Callable[[], Figure | None]]
+"""Stem of a figure's files, what it shows in words, and how to draw it."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +68,25 @@ def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path
     Raises:
         StoreError: There is no such study, or its results cannot be read.
     """
-    runs = without_invalid(load_runs(study_dir)) if valid_only else load_runs(study_dir)
+    every = load_runs(study_dir)
+    runs = without_invalid(every) if valid_only else every
     told = read_study(study_dir) or {}
-    found = blocks(runs)
+    config = told.get("config") or {}
+    goal = goal_of(config)
+    found = blocks(runs, goal.constraints)
+    # The search went by all timings.
+    seen = blocks(every, goal.constraints) if valid_only else found
     samples = load_timeline(study_dir)
-    pictures = list(_pictures(runs, found, samples, told.get("skipped") or []))
+    pictures = list(_pictures(runs, found, samples, told.get("skipped") or [], goal))
+    course = functools.partial(figures.progress, every, goal)
+    pictures += _drawn([(_SEARCH, _course_caption(goal), course)] if searches(seen, config) else [])
     study = study_dir.resolve().name
-    context = content(study, found, load_utterances(study_dir), samples, told, valid_only) | {"pictures": pictures}
+    context = content(study, runs, found, goal, load_utterances(study_dir), samples, told, valid_only) | {
+        "search": search_section(seen, goal, config, told.get("points")),
+        "foretold": foretold(study_dir, searched(every), seen),
+        "pictures": [picture for picture in pictures if picture.name != _SEARCH],
+        "search_pictures": [picture for picture in pictures if picture.name == _SEARCH],
+    }
     folder = reports_root / study
     drawn = folder / _FIGURE_FOLDER
     drawn.mkdir(parents=True, exist_ok=True)
@@ -84,14 +105,15 @@ def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path
 
 
 def _pictures(
-    runs: pd.DataFrame, found: list[Block], samples: pd.DataFrame, skipped: list[dict[str, Any]]
+    runs: pd.DataFrame, found: list[Block], samples: pd.DataFrame, skipped: list[dict[str, Any]], goal: Goal
 ) -> Iterator[_Picture]:
-    """Draw every figure that the results can fill."""
+    """Draw every figure of settings that the results can fill."""
+    kept = goal.constraints
     pareto = "Every setting by accuracy and speed; the line joins those that no other setting beats in both."
-    draw: list[tuple[str, str, Callable[[], Figure | None]]] = [
-        ("wer", "WER by setting; darker is better.", functools.partial(figures.heatmap, runs, WER, skipped)),
-        ("rtfx", "Speed by setting; darker is better.", functools.partial(figures.heatmap, runs, RTFX, skipped)),
-        ("tradeoff", pareto, functools.partial(figures.tradeoff, runs)),
+    draw: list[_Drawing] = [
+        ("wer", "WER by setting; darker is better.", functools.partial(figures.heatmap, runs, WER, skipped, kept)),
+        ("rtfx", "Speed by setting; darker is better.", functools.partial(figures.heatmap, runs, RTFX, skipped, kept)),
+        ("tradeoff", pareto, functools.partial(figures.tradeoff, runs, kept)),
         ("memory", "Memory by setting.", functools.partial(figures.memory, runs)),
         ("phases", "Where the time of each setting's typical run goes.", functools.partial(figures.phases, runs)),
     ]
@@ -106,9 +128,24 @@ def _pictures(
             draw.append(
                 (f"timeline_{number}", about, functools.partial(figures.timeline, samples, run, _marks(block, run)))
             )
+    yield from _drawn(draw)
+
+
+def _drawn(draw: Sequence[_Drawing]) -> Iterator[_Picture]:
     for name, caption, make in draw:
         if (figure := make()) is not None:
             yield _Picture(name, caption, *_encode(figure))
+
+
+def _course_caption(goal: Goal) -> str:
+    names = [metric.label for metric in goal.objectives]
+    if len(names) == 2:
+        return (
+            f"How much of the final front of {names[0]} and {names[1]} was reached after each trial, and every trial by"
+            " both. The hypervolume is the area that the front's settings beat, up to a point a tenth of the range"
+            " beyond the worst values."
+        )
+    return f"{', '.join(names)} of each trial in the order they began, and the best so far."
 
 
 def _typical(block: Block) -> tuple[str, str] | None:

@@ -115,7 +115,7 @@ class Pair:
         if self.base is None:
             return "nothing to compare it with: the baseline was not run with the same other settings"
         if self.comparison is None:
-            return "no timing on one side: its runs failed, or their timings are left out"
+            return "no timing on one side: its runs failed or were ended early, or their timings are left out"
         if not self.decidable:
             among = f" {self.compared} pairs apart" if self.compared > 1 else ""
             seen = f"{self.comparison.ratio:.2f} times as fast in the runs there are"

@@ -11,11 +11,13 @@ from typing import Any, cast
 
 import pandas as pd
 
+from bench.data.holdout import Part
 from bench.metrics import COLD, COST, UTTERANCE_LATENCIES, WINDOW_LATENCIES
 from bench.readings import PHASES as INFERENCE_PHASES
 from bench.records import Status
 from bench.report.labels import clean, name_of, plain, setting_label, value_of
 from bench.schema import SETTINGS
+from bench.search.objectives import Constraint
 
 THREADS = "env.torch_threads"
 WARMUP = "measure.warmup"
@@ -57,9 +59,9 @@ _MAIN = (
 DEGENERATE = ("utterances_looping", "utterances_text_in_silence", "utterances_wrong_language")
 """Columns that count utterances whose text is no misheard speech."""
 
-_RUNS = ("runs", "runs_ok", "runs_judged", "runs_valid")
+_RUNS = ("runs", "runs_ok", "runs_pruned", "runs_judged", "runs_valid")
 _COUNTS = ("substitutions", "deletions", "insertions", "reference_words")
-_EXTREMES = ("words_scored", "utterances", "utterances_failed", "repeats")
+_EXTREMES = ("words_scored", "utterances", "utterances_failed", "repeats", "race_share")
 _MEDIANS = (
     "rtfx",
     "audio_s",
@@ -81,6 +83,7 @@ class Block:
         runs: The block's rows of the runs table.
         table: Its settings table (see :func:`settings_table`).
         varied: The settings that vary within the study (see :func:`varied_settings`).
+        constraints: What a setting has to keep to be recommended.
     """
 
     title: str
@@ -88,10 +91,19 @@ class Block:
     runs: pd.DataFrame
     table: pd.DataFrame
     varied: tuple[str, ...]
+    constraints: tuple[Constraint, ...] = ()
 
     def row(self, trial_id: str) -> "pd.Series[Any]":
         """Look up a trial in the settings table."""
         return cast("pd.Series[Any]", self.table.loc[trial_id])
+
+
+def searched(runs: pd.DataFrame) -> pd.DataFrame:
+    """Leave out runs over data kept aside: they judge what was chosen, and are compared with nothing.
+
+    Runs of older versions tell no part of the data, and are kept.
+    """
+    return runs[runs["part"].ne(Part.holdout.value)].reset_index(drop=True)
 
 
 def varied_settings(runs: pd.DataFrame) -> tuple[str, ...]:
@@ -111,12 +123,18 @@ def levels(values: "pd.Series[Any]") -> list[object]:
     return sorted(order, key=order.__getitem__)
 
 
-def blocks(runs: pd.DataFrame) -> list[Block]:
+def blocks(runs: pd.DataFrame, constraints: Sequence[Constraint] = ()) -> list[Block]:
     """Split a study's runs into blocks, the one that ran last first: what was mended and run again is the headline.
 
     Blocks that ran last at the same time stay in the order in which they were first met. Torch's thread count is a
-    blocking factor unless the study varies ``threads``: then it is what the setting does.
+    blocking factor unless the study varies ``threads``: then it is what the setting does. Runs over data kept aside
+    are in no block.
+
+    Args:
+        runs: Rows of the runs table.
+        constraints: What a setting has to keep to be recommended.
     """
+    runs = searched(runs)
     varied = varied_settings(runs)
     factors = tuple(factor for factor in BLOCK_FACTORS if factor != THREADS or "threads" not in varied)
     rows: dict[tuple[object, ...], list[int]] = {}
@@ -130,7 +148,7 @@ def blocks(runs: pd.DataFrame) -> list[Block]:
         {"data.name": plain(part["data.name"].iloc[0]), **dict(zip(factors, key, strict=True))} for key, part in keyed
     ]
     return [
-        Block(title, values, part, settings_table(part, varied), varied)
+        Block(title, values, part, settings_table(part, varied), varied, tuple(constraints))
         for title, values, part in zip(_titles(found), found, parts, strict=True)
     ]
 
@@ -152,8 +170,9 @@ def settings_table(runs: pd.DataFrame, varied: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         A frame indexed by ``trial_id`` with ``label`` (the settings as a phrase), the varied settings, ``runs``,
-        ``runs_ok``, ``status`` (``ok`` only if every run was), ``reason``, ``typical_run`` (the run of median speed),
-        ``runs_judged`` and ``runs_valid`` (those whose timing was certified, and those whose timing is valid),
+        ``runs_ok``, ``runs_pruned`` (ended early by racing, the longest after ``race_share`` of the audio), ``status``
+        (``ok`` only if every run was), ``reason``, ``typical_run`` (the run of median speed), ``runs_judged`` and
+        ``runs_valid`` (those whose timing was certified, and those whose timing is valid),
         counts of words summed over the runs that ended well, ``wer`` (a ratio of these sums), ``words_scored`` (the
         fewest reference words any such run scored), ``utterances``, ``utterances_failed``, ``repeats``, medians over
         runs of ``rtfx``, ``audio_s``, memory in MiB, latencies in seconds and cost, and of the typical run the phases
@@ -171,10 +190,18 @@ def settings_table(runs: pd.DataFrame, varied: Sequence[str]) -> pd.DataFrame:
     return ordered.set_index("trial_id")
 
 
+def failures_of(row: "pd.Series[Any]") -> int:
+    """Count the runs of a row of the settings table that did not end well; what racing has ended is no failure."""
+    return int(row["runs"] - row["runs_ok"] - row["runs_pruned"])
+
+
 def _trial_row(trial_id: str, runs: pd.DataFrame, varied: Sequence[str]) -> dict[str, Any]:
     settings = {column: plain(runs[column].iloc[0]) for column in varied}
     good = runs[runs["status"] == Status.ok.value]
-    bad = runs[runs["status"] != Status.ok.value]
+    pruned = runs[runs["status"] == Status.pruned.value]
+    # What a race has ended is a result; a failure beside it is what has to be told.
+    failed = runs[~runs["status"].isin([Status.ok.value, Status.pruned.value])]
+    bad = pruned if failed.empty else failed
     reasons = [clean(str(plain(reason) or "no reason was recorded")) for reason in bad["status_reason"]]
     counts = {column: plain(good[column].sum(min_count=1)) for column in _COUNTS}
     words = counts["reference_words"]
@@ -185,6 +212,7 @@ def _trial_row(trial_id: str, runs: pd.DataFrame, varied: Sequence[str]) -> dict
         **settings,
         "runs": len(runs),
         "runs_ok": len(good),
+        "runs_pruned": len(pruned),
         "runs_judged": int(good["valid"].notna().sum()),
         "runs_valid": int(good["valid"].eq(True).sum()),
         "status": Status.ok.value if bad.empty else bad["status"].iloc[0],
@@ -194,6 +222,7 @@ def _trial_row(trial_id: str, runs: pd.DataFrame, varied: Sequence[str]) -> dict
         "words_scored": good["reference_words"].min(),
         "utterances": runs["utterances"].max(),
         "utterances_failed": good["utterances_failed"].max(),
+        "race_share": pruned["race_share"].max(),
         **{column: good[column].median() for column in _MEDIANS},
     }
     return row | _typical_columns(good)

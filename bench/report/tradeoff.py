@@ -16,6 +16,7 @@ from bench.metrics import RTFX, WER
 from bench.report.frontier import Picks, pareto_front, recommend
 from bench.report.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILION, legend_below, stack, styled, wrap
 from bench.report.tables import Block, blocks
+from bench.search.objectives import Constraint
 
 # What a pick is called, its marker and its colour; shapes differ so that colour is not needed.
 _ROLES = {
@@ -28,16 +29,17 @@ _MOST_NAMED = 10
 
 
 @styled
-def tradeoff(runs: pd.DataFrame) -> Figure | None:
+def tradeoff(runs: pd.DataFrame, constraints: Sequence[Constraint] = ()) -> Figure | None:
     """Draw WER against RTFx, one part a block, with the Pareto front and the recommended settings.
 
     Args:
         runs: Rows of the runs table; may hold several blocks.
+        constraints: What a setting has to keep to be recommended; those that break one are crossed.
 
     Returns:
         The figure; null where no block has two settings with both a WER and a speed.
     """
-    drawn = [block for block in blocks(runs) if len(_points(block)) > 1]
+    drawn = [block for block in blocks(runs, constraints) if len(_points(block)) > 1]
     if not drawn:
         return None
     figure, parts = stack([f"Accuracy against speed: {block.title}" for block in drawn], [4.9] * len(drawn))
@@ -59,8 +61,10 @@ def _draw(part: SubFigure, block: Block) -> tuple[Axes, list[Annotation]]:
     recommendation = recommend(block)
     comparable = points[~points.index.isin(recommendation.excluded)]
     front = comparable[pareto_front(comparable)].sort_values(RTFX.column)
-    others = points[~points.index.isin(front.index)]
+    breaking = points[points.index.isin(recommendation.broken)]
+    others = points[~points.index.isin([*front.index, *breaking.index])]
     axis.scatter(*_place(others), s=34, facecolors="white", edgecolors=MUTED, linewidths=1.2, zorder=2)
+    axis.scatter(*_place(breaking), s=34, marker="x", color=MUTED, linewidths=1.4, zorder=2)
     picked = _roles(recommendation.picks) if recommendation.picks else {}
     axis.plot(*_place(front), color=BLUE, linewidth=1.4, zorder=3)
     axis.plot(*_place(front.drop(index=list(picked), errors="ignore")), color=BLUE, marker="o", linestyle="none")
@@ -70,6 +74,8 @@ def _draw(part: SubFigure, block: Block) -> tuple[Axes, list[Annotation]]:
         handles.append(_key(told, "o", BLUE, "-", 6))
     if not others.empty:
         handles.append(_key("other settings", "o", MUTED, "none", 6, markerfacecolor="white"))
+    if not breaking.empty:
+        handles.append(_key("breaks a constraint", "x", MUTED, "none", 6))
     for trial, roles in picked.items():
         _, marker, colour = _ROLES[roles[0]]
         size = 15 if marker == "*" else 9

@@ -38,6 +38,15 @@ def headline(block: Block, recommendation: Recommendation) -> str:
     return f"Only one setting can be judged: {told}."
 
 
+def set_aside(recommendation: Recommendation) -> list[str]:
+    """Say how many settings were set aside since they break a constraint; nothing where the headline is about that."""
+    count = len(recommendation.broken)
+    if not count or recommendation.picks is None:
+        return []
+    who = "1 setting was set aside: it breaks" if count == 1 else f"{count} settings were set aside: they break"
+    return [f"{who} a constraint, or {'has' if count == 1 else 'have'} no value for it (search.constraints)."]
+
+
 def costs(block: Block, recommendation: Recommendation) -> list[str]:
     """Say what other choices would cost and gain against the recommended setting."""
     picks = recommendation.picks

@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.config import Sampler
-from bench.errors import ConfigError, ImpossiblePoint
+from bench.errors import ImpossiblePoint
 from bench.search.coordinates import Coordinates, size
 from bench.search.grid import points_of
 from bench.search.objectives import Goal
@@ -106,24 +106,6 @@ class Proposer:
             return self.points.candidate(point)
         except ImpossiblePoint:
             return None
-
-
-def checked_points(given: Sequence[Point], space: Space, points: Points) -> tuple[Point, ...]:
-    """Check the points that a user wants tried first, and complete them in the order of the space's settings.
-
-    Raises:
-        ConfigError: A point names what does not vary, leaves a setting out, or cannot be run.
-    """
-    settled = []
-    for point in given:
-        if unknown := [key for key in point if key not in space.names]:
-            raise ConfigError(f"search.enqueue: {unknown[0]} does not vary; name only {', '.join(space.names)}")
-        complete = points.active({key: point[key] for key in space.names if key in point})
-        if missing := [key for key in space.names if key not in complete and key not in space.conditions]:
-            raise ConfigError(f"search.enqueue: {point} leaves {missing[0]} open; give each point all of its settings")
-        points.candidate(complete)
-        settled.append(complete)
-    return tuple(settled)
 
 
 def rebuilt(trials: Sequence[Trial], coordinates: Coordinates, goal: Goal) -> optuna.Study:

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.config import Config, Sampler, flatten
-from bench.errors import ConfigError, ImpossiblePoint
+from bench.errors import ConfigError
 from bench.score.race import JUDGED
 from bench.search.grid import Grid, enumerate_grid
 from bench.search.objectives import parse_goal
-from bench.search.points import Candidate, Points, to_config
-from bench.search.space import Space, parse_space, refined
+from bench.search.points import Candidate, Points, checked_points, refuse_wrong_values, to_config
+from bench.search.space import Point, Space, parse_space, refined
 from bench.validation import validate
 
 _PACKAGE = Path(__file__).parents[1]
@@ -46,12 +46,14 @@ class Composed:
         space: What varies; nothing for a single trial.
         grid: The points of a grid; none where a sampler chooses them.
         points: Makes points of the space into configurations; null for a single trial.
+        enqueued: Points that a search is to try before any other.
     """
 
     config: Config
     space: Space
     grid: Grid
     points: Points | None = field(default=None, compare=False)
+    enqueued: tuple[Point, ...] = ()
 
     @property
     def searches(self) -> bool:
@@ -107,14 +109,14 @@ def study_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader)
     points = Points(space, compose_point)
     _check_goal(first)
     if first.search.sampler is Sampler.grid:
+        if first.search.enqueue:
+            raise ConfigError("search.enqueue is about the order of a search, and a grid tries all; add search=tpe")
         grid = enumerate_grid(space, points)
         return Composed(grid.points[0], space, grid, points)
+    refuse_wrong_values(space, points)
     if not space.varies:
         raise ConfigError(f"search={first.search.sampler} has nothing to search; name a setting with several values")
-    for config in points.defaults:
-        with suppress(ImpossiblePoint):  # it is the points that must be possible
-            validate(config)
-    return Composed(first, space, Grid((), ()), points)
+    return Composed(first, space, Grid((), ()), points, checked_points(first.search.enqueue, space, points))
 
 
 def _single(composed: DictConfig) -> Composed:

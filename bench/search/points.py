@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.config import Config, flatten
 from bench.errors import ConfigError, ImpossiblePoint
 from bench.measure.device import why_absent
-from bench.search.space import Condition, Point, Space
+from bench.search.space import Condition, Interval, Point, Space
 from bench.validation import validate
 
 Compose = Callable[[Sequence[str]], DictConfig]
@@ -73,7 +74,7 @@ class Points:
         base = dict(flatten(to_config(self._base(point))))
         settled = dict(point)
         for key, condition in self._space.conditions.items():
-            if not _meets({**base, **point}.get(condition.setting), condition):
+            if not meets({**base, **point}.get(condition.setting), condition):
                 settled.pop(key, None)
                 if condition.otherwise:
                     settled[key] = condition.otherwise[0]
@@ -98,6 +99,42 @@ class Points:
 
     def _base(self, point: Point) -> DictConfig:
         return self._bases[tuple((group, point[group]) for group in self._space.groups)]
+
+
+def checked_points(given: Sequence[Point], space: Space, points: Points) -> tuple[Point, ...]:
+    """Check the points that a user wants tried first, and complete them in the order of the space's settings.
+
+    Raises:
+        ConfigError: A point names what does not vary, leaves a setting out, or cannot be run.
+    """
+    settled = []
+    for point in given:
+        if unknown := [key for key in point if key not in space.names]:
+            raise ConfigError(f"search.enqueue: {unknown[0]} does not vary; name only {', '.join(space.names)}")
+        complete = points.active({key: point[key] for key in space.names if key in point})
+        if missing := [key for key in space.names if key not in complete and key not in space.conditions]:
+            raise ConfigError(f"search.enqueue: {point} leaves {missing[0]} open; give each point all of its settings")
+        points.candidate(complete)
+        settled.append(complete)
+    return tuple(settled)
+
+
+def refuse_wrong_values(space: Space, points: Points) -> None:
+    """Try every value by itself, of an interval its bounds, so that a search does not meet a wrong one halfway.
+
+    Raises:
+        ConfigError: A value is wrong in any combination.
+    """
+    first: Point = {group: choices[0] for group, choices in space.groups.items()}
+    bounds: dict[str, tuple[Any, ...]] = {
+        key: (domain.low, domain.high) if isinstance(domain, Interval) else domain
+        for key, domain in space.values.items()
+    }
+    alone = [{key: value} for key, values in bounds.items() for value in values]
+    for point in (*alone, *space.combinations):
+        whole = {key: int(value) if _is_whole(value) else value for key, value in point.items()}
+        with suppress(ImpossiblePoint):  # with other values it may be possible
+            points.candidate({**first, **whole})
 
 
 def name_of(point: Point) -> str:
@@ -141,13 +178,17 @@ def _require_device(device: str) -> None:
         raise ImpossiblePoint(f"device={device} is not there: {reason}")
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
 def _canonical(value: Any) -> Any:
     """Let 5 and 5.0 be one value, as they are to a setting in seconds; one that takes whole numbers only wants 5."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return int(value) if _is_whole(value) else value
 
 
-def _meets(value: Any, condition: Condition) -> bool:
-    """Compare a value with those of a condition, as they are written in overrides."""
+def meets(value: Any, condition: Condition) -> bool:
+    """Tell whether a value is one of a condition's, as they are written in overrides."""
     return _as_written(value) in condition.values
 
 

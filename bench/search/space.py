@@ -10,7 +10,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString
 
-from bench.config import Config, SpaceConfig
+from bench.config import Config, SpaceConfig, flatten
 from bench.errors import ConfigError
 
 _CONDITION = re.compile(r"\s*(\S+)\s+if\s+([^\s=]+)\s*=\s*(.+?)(?:\s+else\s+(.+?))?\s*")
@@ -148,6 +148,10 @@ def refined(space: Space, config: SpaceConfig) -> Space:
         if key in space.values or key in space.groups:
             raise ConfigError(f"{key} varies by itself and in search.space.combine; name it in one of them")
     conditions = dict(_condition(text) for text in config.when)
+    known = {*(name for name, _ in flatten(Config())), *space.groups, "model", "data", "decode"}
+    for name in (*conditions, *(condition.setting for condition in conditions.values())):
+        if name not in known:
+            raise ConfigError(f"search.space.when: {name} is no setting; 'asr-sweep run --cfg job' lists them all")
     for key, condition in conditions.items():
         if condition.setting in conditions:
             raise ConfigError(

@@ -1,6 +1,7 @@
 """Study folders made of hand-written records, written by the real store."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,17 @@ from bench.readings import (
     Runtime,
     Sample,
 )
-from bench.records import Degeneracy, Job, RunResult, Status, TrialOutcome, Utterance, UtteranceResult, WordCounts
+from bench.records import (
+    Degeneracy,
+    Job,
+    RunResult,
+    Standing,
+    Status,
+    TrialOutcome,
+    Utterance,
+    UtteranceResult,
+    WordCounts,
+)
 from bench.store import write_run, write_study
 
 MACHINE = Environment(
@@ -109,6 +120,9 @@ def run(
     footprint: Footprint | None = None,
     memory: Mapping[str, Any] | None = None,
     gpu_before_mib: float | None = None,
+    number: int = 0,
+    part: str = "search",
+    standing: Standing | None = None,
 ) -> RunResult:
     """Make one run: 100 s of audio in two recordings of 100 words each unless ``utterances`` says otherwise."""
     settings = settings or config()
@@ -124,6 +138,9 @@ def run(
         model_fingerprint="weights",
         data_name=data[0],
         data_fingerprint=data[1],
+        number=number,
+        point=json.dumps({"decode.chunk_length_s": settings.decode.chunk_length_s}),
+        part=part,
     )
     times = (inference_s,) if isinstance(inference_s, float | int) else tuple(inference_s)
     outcome = TrialOutcome(
@@ -161,7 +178,27 @@ def run(
         energy=energy or EnergyUse(),
         gpu_memory_before_mib=gpu_before_mib,
         certificate=certificate,
+        standing=standing,
     )
+
+
+def pruned(trial: str, settings: Config, share: float, wer: float, by: str, **more: Any) -> RunResult:
+    """Make a run that racing ended after a share of the data."""
+    so_far = Standing(share, (share,), (10.0 * share,), wer, 10.0, by)
+    reason = f"worse than {by} beyond doubt after {100 * share:.0f} % of the audio (search.racing)"
+    return run(trial, settings, status=Status.pruned, reason=reason, standing=so_far, **more)
+
+
+def completed(share: float = 1.0, wer: float = 0.05) -> Standing:
+    """Make how a run did that came through a race."""
+    return Standing(share, (share,), (10.0,), wer, 10.0)
+
+
+def searched_study(folder: Path, runs: Sequence[RunResult], **search: Any) -> Path:
+    """Write the folder of a study with settings of its search, by their names in ``search.*``."""
+    usual = {"sampler": "grid", "objectives": ["wer", "rtfx"], "constraints": [], "trials": 40}
+    asked = {f"search.{name}": value for name, value in (usual | search).items()}
+    return study(folder, runs, config={"device": "cpu"} | asked)
 
 
 def samples(phases: Sequence[str] = ("load", "audio", "warm-up", "inference"), each: int = 10) -> tuple[Sample, ...]:

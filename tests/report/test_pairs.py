@@ -143,7 +143,7 @@ def test_audio_that_failed_on_one_side_is_warned_of(blocks_of: Split) -> None:
 def test_a_side_that_failed_has_no_verdict(blocks_of: Split) -> None:
     found = blocks_of(run("a"), run("b", config(device="cuda"), machine=GPU, status=Status.oom, reason="full"))
     (pair,) = pairs(found, {"device": "cpu"})
-    assert pair.verdict == "no timing on one side: its runs failed, or their timings are left out"
+    assert pair.verdict == "no timing on one side: its runs failed or were ended early, or their timings are left out"
     assert sides(found)[1].rtfx is None
 
 

@@ -13,11 +13,11 @@ from optuna._hypervolume import compute_hypervolume
 from bench.config import DecodeConfig, Sampler
 from bench.errors import ConfigError
 from bench.inference.fake import ZDT_SIZES, zdt
-from bench.search.adaptive import Proposer, checked_points
+from bench.search.adaptive import Proposer, rebuilt
 from bench.search.compose import Composed, compose
 from bench.search.coordinates import Coordinates, size
 from bench.search.objectives import Goal, parse_goal
-from bench.search.points import name_of
+from bench.search.points import checked_points, name_of
 from bench.search.space import Point
 from bench.search.trials import Outcome, Trial
 
@@ -221,6 +221,27 @@ def test_what_runs_out_of_memory_is_avoided() -> None:
     late = [trial.outcome for trial in trials[15:]]
     assert late.count(Outcome.oom) < 0.5 * len(late)  # by chance 70 %
     assert max(trial.values.get("rtfx", 0) for trial in trials) >= 27
+
+
+def test_out_of_memory_is_told_as_complete_with_the_worst_values_and_a_broken_bound() -> None:
+    study = searched("decode.batch_size=interval(1,100)")
+    assert study.points is not None
+    goal = parse_goal(["wer", "rtfx"], ["peak_rss_mib<=300"])
+    trials = [
+        Trial(0, {"decode.batch_size": 3}, Outcome.ok, {"wer": 0.1, "rtfx": 20.0, "peak_rss_mib": 150.0}),
+        Trial(1, {"decode.batch_size": 9}, Outcome.pruned, {"wer": 0.4, "rtfx": 30.0, "peak_rss_mib": 330.0}),
+        Trial(2, {"decode.batch_size": 90}, Outcome.oom, {}),
+        Trial(3, {"decode.batch_size": 5}, Outcome.failed, {}),
+    ]
+    told = rebuilt(trials, Coordinates(study.space, study.points), goal).trials
+    assert [trial.params for trial in told] == [{"decode.batch_size": size} for size in (3, 9, 90)]
+    assert {trial.state.name for trial in told} == {"COMPLETE"}
+    assert [trial.values for trial in told] == [[0.1, 20.0], [0.4, 30.0], [0.4, 20.0]]
+    assert [trial.constraints for trial in told] == [
+        {"peak_rss_mib<=300": -0.5, "memory": -1.0},
+        {"peak_rss_mib<=300": pytest.approx(0.1), "memory": -1.0},
+        {"peak_rss_mib<=300": 1.0, "memory": 1.0},
+    ]
 
 
 def test_a_constraint_is_kept_while_searching() -> None:

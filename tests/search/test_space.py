@@ -131,6 +131,8 @@ def test_a_condition_names_another_setting_its_values_and_what_holds_elsewhere()
         (SpaceConfig(combine=[{}]), "at least one"),
         (SpaceConfig(combine=[{"decode.batch_size": 1}]), "varies by itself and in search.space.combine"),
         (SpaceConfig(when=["seed when device=cpu"]), "is no condition"),
+        (SpaceConfig(when=["sed if device=cpu"]), "sed is no setting"),
+        (SpaceConfig(when=["seed if devise=cpu"]), "devise is no setting"),
         (SpaceConfig(when=["seed if threads=1", "threads if device=cpu"]), "drop one"),
     ],
 )

@@ -1,0 +1,55 @@
+"""What racing saves on one long recording, and whether it keeps the winner: ``python -m benchmarks.racing``.
+
+The grid of chunk 5, 10, 20, 30 s and stride 0, 1, 2 s of whisper-tiny.en runs twice over the recording that
+``ASR_SWEEP_SPEECH`` names, with the merge that loses text and the one that does not: once to the end, once as a race.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+import bench
+
+_GRID = ["decode.chunk_length_s=5,10,20,30", "decode.stride_length_s=0,1,2"]
+_SETTING = ["decode.chunk_length_s", "decode.stride_length_s"]
+_LEVEL = 0.1
+
+
+def main() -> None:
+    """Run both and compare."""
+    speech = os.environ.get("ASR_SWEEP_SPEECH")
+    if not speech:
+        sys.exit("set ASR_SWEEP_SPEECH to a folder that holds longform/manifest.csv")
+    data = ["data=manifest", f"data.path={Path(speech).resolve()}/longform/manifest.csv"]
+    for merge in ("pipeline", "aligned"):
+        with tempfile.TemporaryDirectory() as folder:
+            base = [
+                "-m", f"results.root={folder}", *data, *_GRID,
+                "measure.warmup=0", f"decode.merge={merge}", "decode.batch_size=1",
+            ]  # fmt: skip
+            raced = bench.run(
+                *base, "study=raced", "search.racing=true", f"search.racing_level={_LEVEL}", "search.objectives=[wer]"
+            )
+            whole = bench.run(*base, "study=whole")
+            windows = bench.load_utterances(f"{folder}/whole").set_index("trial_id")["windows"]
+        _print(merge, raced, whole, windows)
+
+
+def _print(merge: str, raced: pd.DataFrame, whole: pd.DataFrame, windows: "pd.Series[int]") -> None:
+    table = raced.set_index("trial_id").join(whole.set_index("trial_id")["wer"].rename("whole_wer")).join(windows)
+    table = table.sort_values("trial_number")
+    shown = table[[*_SETTING, "status", "race_share", "race_wer", "whole_wer", "windows"]]
+    print(f"merge={merge}, level {_LEVEL:g}, in the order they ran:")
+    print(shown.to_string(index=False, float_format=lambda value: f"{value:.3f}"), flush=True)
+    audio = table["race_share"].mean()
+    share = (table["windows"] * table["race_share"]).sum() / table["windows"].sum()
+    kept = table.loc[table["status"] == "ok", "whole_wer"].min()
+    best = table["whole_wer"].min()
+    print(f"audio processed: {audio:.0%}; windows: {share:.0%}; best WER kept {kept:.2%}, of all {best:.2%}\n")
+
+
+if __name__ == "__main__":
+    main()
