@@ -12,6 +12,7 @@ from bench.errors import ConfigError, StoreError
 from bench.jobs import JobMaker
 from bench.ledger import Ledger
 from bench.marshal import Marshal
+from bench.metrics import RTFX, Metric
 from bench.records import Job, Status
 from bench.schema import SETTINGS
 from bench.search.bisect import next_size
@@ -163,8 +164,8 @@ class Agenda:
             raise ConfigError("no point of this space can run; widen it, or mend what contradicts itself")
         return proposed
 
-    def _trials(self) -> list[Trial]:
-        trials = self._ledger.trials(Part.search, self._goal.metrics)
+    def _trials(self, metrics: Iterable[Metric] | None = None) -> list[Trial]:
+        trials = self._ledger.trials(Part.search, metrics or self._goal.metrics)
         points = self._study.points
         return [trial for trial in trials if points is None or points.knows(trial.point)]
 
@@ -193,11 +194,14 @@ class Agenda:
         return self._study.grid.candidates[0] if points is None else points.candidate(trial.point)
 
     def _chosen(self) -> Trial | None:
-        """Choose the setting that is best by the first objective, of those that keep the constraints."""
-        first = self._goal.objectives[0]
-        good = [trial for trial in self._trials() if trial.outcome is Outcome.ok and self._goal.keeps(trial.values)]
-        sign = 1 if first.smaller_is_better else -1
-        return min(good, key=lambda trial: (sign * trial.values[first.column], trial.number), default=None)
+        """Choose the setting that is best by the first objective, of those that keep the constraints.
+
+        Of equals the next objective decides, and at last speed, as in the report.
+        """
+        trials = self._trials([*self._goal.metrics, RTFX])
+        good = [trial for trial in trials if trial.outcome is Outcome.ok and self._goal.keeps(trial.values)]
+        order = [(1 if metric.smaller_is_better else -1, metric.column) for metric in (*self._goal.objectives, RTFX)]
+        return min(good, key=lambda trial: [sign * trial.values[column] for sign, column in order], default=None)
 
 
 def _order(job: Job) -> tuple[int, str]:

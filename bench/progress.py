@@ -7,9 +7,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from bench.attempts import UNFINISHED
 from bench.config import DecodeConfig, Merge, Strategy
 from bench.metrics import RTFX, WER
-from bench.records import RunResult, Status
+from bench.records import RunResult
 
 
 class Progress:
@@ -64,7 +65,7 @@ class Progress:
         """Show a finished run; one that will be tried again does not count as done."""
         if not will_retry:
             self._done += 1
-            self._failed += result.status is not Status.ok
+            self._failed += result.status in UNFINISHED
             self._bar.advance(self._task)
         config = result.job.config
         settings = f"{config.model.name} on {config.device}, {_segmentation(config.decode)}"

@@ -10,6 +10,8 @@ from bench.forecast.model import Timed, Work
 from bench.forecast.windows import batch_windows, take, window_lengths_s, work_of
 from bench.records import Job, RunResult, Status, TrialOutcome, Utterance
 
+_FEWEST_WINDOWS = 8  # one or two may hold a silence, or a text that loops
+
 
 @dataclass(frozen=True)
 class Part:
@@ -136,7 +138,7 @@ def try_out(wanted: Wanted, number: int, executor: LocalExecutor) -> Probe:
         replicates=1,
         single_stream=min(1, config.measure.single_stream),
     )
-    windows = batch_windows(config.decode) * wanted.batches
+    windows = max(_FEWEST_WINDOWS, batch_windows(config.decode) * wanted.batches)
     utterances = take(point.data.utterances, point.data.lengths_s, config.decode, windows, config.seed)
     job = dataclasses.replace(
         point.job,

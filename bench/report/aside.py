@@ -75,8 +75,8 @@ def _sentence(block: Block, trial: str, verdict: "pd.Series[Any]", goal: Goal, i
         told += f" {verdict['utterances_failed']:.0f} of those kept aside could not be transcribed."
     if is_recommended:
         return told
-    best = f"the best by {goal.objectives[0].label} when the search ended"
-    return f"The setting judged on data kept aside is not the one recommended here but {label}, {best}: {told}"
+    choice = f"which the search chose by {goal.objectives[0].label}"
+    return f"The setting judged on data kept aside is not the one recommended here but {label}, {choice}: {told}"
 
 
 def _metric(block: Block, trial: str, verdict: "pd.Series[Any]", goal: Goal) -> Metric:

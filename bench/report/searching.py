@@ -1,5 +1,6 @@
 """How the settings were found: what proposed them, what it was after, what became of the trials, and what fitted."""
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,13 +10,14 @@ import pandas as pd
 
 from bench.config import Sampler
 from bench.errors import ConfigError
-from bench.metrics import Metric
+from bench.metrics import WER, Metric
 from bench.records import Status
 from bench.report.labels import clean, describe, plain
+from bench.report.limits import breaches, values_of
 from bench.report.races import raced, races
 from bench.report.tables import Block
 from bench.search.objectives import Goal, parse_goal
-from bench.search.trials import Trial, trial_of
+from bench.search.trials import Outcome, Trial, trial_of
 
 _BATCH, _CHUNK = "decode.batch_size", "decode.chunk_length_s"
 _USUAL_OBJECTIVES = ("wer", "rtfx")
@@ -69,7 +71,11 @@ def search_section(
     sizes = [line for block in found for line in _sizes(block, f"{block.title}: " if len(found) > 1 else "")]
     more = [f"{len(sizes) - _MOST_SIZES} more settings are in the tables."] if len(sizes) > _MOST_SIZES else []
     return {
-        "told": [_trials_told(ends, config, points), *_goal_told(goal, config)],
+        "told": [
+            _trials_told(ends, config, points),
+            *_goal_told(goal, config),
+            *(_bests(found, goal) if searches(found, config) else ()),
+        ],
         "sizes": [*sizes[:_MOST_SIZES], *more],
         "racing": races(found, goal, config) if raced(found) else None,
     }
@@ -80,16 +86,22 @@ def trials_of(block: Block, goal: Goal) -> list[Trial]:
     needed = ["trial_id", "trial_number", "point", "status", "race_wer", "race_rtfx"]
     columns = dict.fromkeys([*needed, *(metric.column for metric in goal.metrics)])
     known = block.runs.loc[block.runs["trial_number"].notna() & block.runs["point"].map(_is_point), list(columns)]
-    trials = [
-        trial_of(int(runs["trial_number"].iloc[0]), runs.to_dict("records"), goal.metrics)  # type: ignore[arg-type]
-        for _, runs in known.groupby("trial_id", sort=True)
-    ]
+    trials = [_trial(runs, goal) for _, runs in known.groupby("trial_id", sort=True)]
     return sorted(trials, key=lambda trial: trial.number)
 
 
 def direction(metric: Metric) -> str:
     """Name a metric with its direction."""
     return f"{metric.label} ({'lower' if metric.smaller_is_better else 'higher'} is better)"
+
+
+def _trial(runs: pd.DataFrame, goal: Goal) -> Trial:
+    """Sum up a trial; one that racing ended is no failure, even if it had no value yet for all that is looked at."""
+    trial = trial_of(int(runs["trial_number"].iloc[0]), runs.to_dict("records"), goal.metrics)  # type: ignore[arg-type]
+    statuses = set(runs["status"])
+    if Status.pruned.value in statuses and statuses <= {Status.ok.value, Status.pruned.value}:
+        return dataclasses.replace(trial, outcome=Outcome.pruned)
+    return trial
 
 
 def _is_point(text: object) -> bool:
@@ -132,11 +144,30 @@ def _form(end: str, count: int) -> str:
 def _goal_told(goal: Goal, config: Mapping[str, Any]) -> Iterator[str]:
     if "search.objectives" in config:
         plural = "s" if len(goal.objectives) > 1 else ""
-        yield f"Objective{plural}: {', '.join(map(direction, goal.objectives))}."
+        apart = (
+            "" if WER in goal.objectives else " What is recommended above goes by WER, and then speed, all the same."
+        )
+        yield f"Objective{plural}: {', '.join(map(direction, goal.objectives))}.{apart}"
     if goal.constraints:
         plural = "s" if len(goal.constraints) > 1 else ""
         kept = "nothing is recommended that breaks one, though a sampler may try it"
         yield f"Constraint{plural}: {', '.join(map(str, goal.constraints))}; {kept}."
+
+
+def _bests(found: Sequence[Block], goal: Goal) -> Iterator[str]:
+    """Name the best setting by each objective, which may be none of those that settings are recommended by."""
+    for block in found:
+        out = breaches(block)
+        prefix = f"{block.title}: best" if len(found) > 1 else "Best"
+        parts = []
+        for metric in goal.objectives:
+            values = {trial: value for trial, value in values_of(block, metric).items() if trial not in out}
+            finished = [trial for trial in values if block.row(trial)["status"] == Status.ok.value]
+            if finished:
+                best = (min if metric.smaller_is_better else max)(finished, key=lambda trial: values[trial])
+                parts.append(f"by {metric.label}: {block.row(best)['label']} ({metric.show(values[best])})")
+        if parts:
+            yield f"{prefix} {'; '.join(parts)}."
 
 
 def _sizes(block: Block, prefix: str) -> Iterator[str]:

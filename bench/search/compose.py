@@ -132,10 +132,10 @@ def _single(composed: DictConfig) -> Composed:
 
 def _check_goal(config: Config) -> None:
     goal = parse_goal(config.search.objectives, config.search.constraints)
-    if config.search.racing and (late := [one.column for one in goal.objectives if one.column not in JUDGED]):
+    if config.search.racing and (late := [one.column for one in goal.metrics if one.column not in JUDGED]):
         raise ConfigError(
-            f"search.racing cannot judge {late[0]} before a run has ended; take search.objectives from"
-            f" {', '.join(JUDGED)}"
+            f"search.racing cannot judge {late[0]} before a run has ended; take search.objectives and"
+            f" search.constraints from {', '.join(JUDGED)}"
         )
 
 
