@@ -11,9 +11,9 @@ from bench.data.holdout import Part
 from bench.errors import ConfigError, StoreError
 from bench.jobs import JobMaker
 from bench.ledger import Ledger
-from bench.marshal import Marshal
 from bench.metrics import RTFX, Metric
 from bench.records import Job, Status
+from bench.rivals import Rivals
 from bench.schema import SETTINGS
 from bench.search.bisect import next_size
 from bench.search.compose import Composed
@@ -34,6 +34,10 @@ class Agenda:
     Args:
         study: What was asked for.
         ledger: What the study has on disk; whoever executes the runs keeps it up to date.
+        maker: Makes candidates into runs.
+
+    Attributes:
+        exhausted: Whether a search has tried every point there is before its trials were used up.
 
     Raises:
         StoreError: The study holds a trial that would mean something else now.
@@ -49,8 +53,9 @@ class Agenda:
         self._maker = maker
         self._goal = parse_goal(self._search.objectives, self._search.constraints)
         self._proposer = self._make_proposer() if study.searches else None
-        self._marshal = Marshal(self._goal, ledger)
+        self._rivals = Rivals(self._goal, ledger)
         self._jobs: dict[str, Job] = {}
+        self.exhausted = False
         if self._proposer is None:
             runs = [job for candidate in study.grid.candidates for job in maker.jobs(candidate)]
             first = {job.run_id: job for job in reversed(runs)}
@@ -98,7 +103,7 @@ class Agenda:
             job,
             number=self._ledger.number(job.trial_id),
             attempt=self._ledger.next_attempt(job.run_id),
-            race=self._marshal.race(job) if self._search.racing else None,
+            race=self._rivals.race(job) if self._search.racing else None,
         )
 
     def again(self, job: Job) -> None:
@@ -160,6 +165,7 @@ class Agenda:
         if self._proposer is None or len(trials) >= self._search.trials:
             return None
         proposed = self._proposer.propose(trials)
+        self.exhausted = proposed is None
         if proposed is None and not trials:
             raise ConfigError("no point of this space can run; widen it, or mend what contradicts itself")
         return proposed

@@ -1,7 +1,6 @@
 """The typed rows that cross module borders. All are immutable; every field states its unit."""
 
 import statistics
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.config import Config
+from bench.races import Race, Standing
 from bench.readings import (
     Certificate,
     Counters,
@@ -99,61 +99,6 @@ class Transcript:
     text: str
     words: tuple[Word, ...]
     windows: tuple[Window, ...]
-
-
-@dataclass(frozen=True)
-class Rival:
-    """A finished run that others are raced against.
-
-    Attributes:
-        run_id: Its name.
-        errors: Word errors of each unit of the data, in the order of the race; see :mod:`bench.score.race`.
-        stage_share: Share of the audio that was transcribed at the end of each stage.
-        stage_s: Inference seconds of each stage.
-        peaks_mib: Its peaks of memory, by column of the runs table.
-    """
-
-    run_id: str
-    errors: tuple[float, ...]
-    stage_share: tuple[float, ...]
-    stage_s: tuple[float, ...]
-    peaks_mib: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Race:
-    """The terms on which a run may be ended early.
-
-    Attributes:
-        level: Greatest probability of ending a run that is no worse.
-        objectives: Columns that a rival must be better in, all of them.
-        rivals: Whom to beat; without any, the run is only divided into the same stages as the others.
-    """
-
-    level: float
-    objectives: tuple[str, ...]
-    rivals: tuple[Rival, ...] = ()
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How far a run got in a race.
-
-    Attributes:
-        share: Share of the audio that was transcribed.
-        stage_share: The same at the end of each stage so far.
-        stage_s: Inference seconds of each stage so far.
-        wer: Word error rate on the units that were complete; null where none was.
-        rtfx: Seconds of audio for each second of inference so far.
-        beaten_by: The rival it is worse than beyond doubt; null where it was completed.
-    """
-
-    share: float
-    stage_share: tuple[float, ...]
-    stage_s: tuple[float, ...]
-    wer: float | None
-    rtfx: float
-    beaten_by: str | None = None
 
 
 @dataclass(frozen=True)

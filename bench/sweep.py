@@ -144,6 +144,8 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
             if will_retry:
                 agenda.again(job)
             listener.finished(result, will_retry)
+    if agenda.exhausted:
+        listener.warned(f"every possible point has been tried; search.trials={study.config.search.trials} asks for more")
     unfinished = [job for job in agenda.jobs if ledger.lacks_result(job.run_id)]
     stopped = interrupt.is_set() or out_of_budget is not None
     doubted = [job for job in agenda.jobs if not ledger.is_valid(job.run_id)]

@@ -146,6 +146,20 @@ def test_runs_made_in_different_ways_do_not_mix(study: list[str], change: str) -
         bench.run(*search, change)
 
 
+def test_a_space_with_fewer_points_than_trials_is_tried_in_full(
+    study: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = [*study, "search=tpe", "search.objectives=[rtfx]", "decode.batch_size=1,2,3"]
+    assert len(bench.run(*search, "search.trials=9")) == 3
+    assert "every possible point has been tried" in capsys.readouterr().out
+
+
+def test_a_search_in_which_nothing_can_run_is_refused(study: list[str]) -> None:
+    search = [*study, "search=tpe", "search.objectives=[rtfx]", "decode.chunk_length_s=interval(1,2)"]
+    with pytest.raises(ConfigError, match="no point of this space can run"):
+        bench.run(*search, "decode.stride_length_s=3")
+
+
 def test_an_objective_that_is_not_measured_here_ends_the_search_and_keeps_the_run(
     study: list[str], study_dir: Path
 ) -> None:

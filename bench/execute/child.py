@@ -13,7 +13,8 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.records import Job, Standing, Status, TrialOutcome
+from bench.races import Standing
+from bench.records import Job, Status, TrialOutcome
 from bench.score.race import Beaten
 
 

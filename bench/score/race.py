@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records import Race, Rival, Standing, Utterance
+from bench.races import Race, Rival, Standing
+from bench.records import Utterance
 from bench.score.blocks import block_errors, leading_block_errors
 from bench.score.normalize import Normalizer
 from bench.score.racing import beyond_doubt

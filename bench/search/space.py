@@ -34,7 +34,7 @@ class Interval:
     whole: bool = False
 
     def __str__(self) -> str:
-        inner = f"interval({self.low:g},{self.high:g})"
+        inner = f"interval({_written(self.low)},{_written(self.high)})"
         inner = f"int({inner})" if self.whole else inner
         return f"tag(log,{inner})" if self.log else inner
 
@@ -160,6 +160,10 @@ def refined(space: Space, config: SpaceConfig) -> Space:
     # What the command line fixed no longer varies, and needs no condition.
     conditions = {key: condition for key, condition in conditions.items() if key in space.values}
     return Space(space.fixed, space.groups, space.values, combinations, conditions)
+
+
+def _written(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def _condition(text: str) -> tuple[str, Condition]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, DecodeConfig
+from bench.races import Standing
 from bench.readings import (
     Certificate,
     Doubt,
@@ -25,7 +26,6 @@ from bench.records import (
     Degeneracy,
     Job,
     RunResult,
-    Standing,
     Status,
     TrialOutcome,
     Utterance,

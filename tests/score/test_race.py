@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.records import Race, Rival, Utterance
+from bench.races import Race, Rival
+from bench.records import Utterance
 from bench.score.race import BLOCK_WORDS, FEWEST_UTTERANCES, Beaten, Referee, order_of, unit_errors
 
 

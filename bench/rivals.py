@@ -1,11 +1,13 @@
 """Whom a run is raced against: the best finished runs over the same data."""
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.data.holdout import Part
 from bench.ledger import Ledger
-from bench.records import Job, Race, Rival, Status
+from bench.races import Race, Rival
+from bench.records import Job, Status
 from bench.score.normalize import normalizer
 from bench.score.race import JUDGED, order_of, unit_errors
 from bench.search.objectives import Goal
@@ -14,8 +16,8 @@ from bench.search.objectives import Goal
 _MOST_RIVALS = 5
 
 
-class Marshal:
-    """Sets the terms of races.
+class Rivals:
+    """Sets the terms of races: who the rivals are, and how they did.
 
     Args:
         goal: What is sought; a rival is better than all others in one objective at least.
@@ -39,18 +41,23 @@ class Marshal:
             and self._goal.keeps(row)
             and all(row[metric.column] is not None for metric in self._goal.objectives)
         ]
-        best = [row for row in rows if not any(self._dominates(other, row) for other in rows)][:_MOST_RIVALS]
         columns = tuple(metric.column for metric in self._goal.objectives)
+        best = self._front(rows)[:_MOST_RIVALS]
         return Race(job.config.search.racing_level, columns, tuple(self._rival(row, job) for row in best))
 
-    def _dominates(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-        """Tell whether a run is as good as another in all objectives, and better in one; the first of equals is."""
-        signs = [1 if metric.smaller_is_better else -1 for metric in self._goal.objectives]
-        columns = [metric.column for metric in self._goal.objectives]
-        ours, theirs = ([sign * row[name] for sign, name in zip(signs, columns, strict=True)] for row in (one, other))
-        if ours == theirs:
-            return bool((one["trial_number"], one["run_id"]) < (other["trial_number"], other["run_id"]))
-        return all(mine <= yours for mine, yours in zip(ours, theirs, strict=True))
+    def _front(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Keep the rows that no other is as good as in all objectives; of equals, the first to run."""
+        found: list[tuple[list[float], Mapping[str, Any]]] = []
+        # In this order, whatever is as good as a row stands before it.
+        for row in sorted(rows, key=lambda row: (self._values(row), row["trial_number"], row["run_id"])):
+            values = self._values(row)
+            if not any(all(map(operator.le, other, values)) for other, _ in found):
+                found.append((values, row))
+        return [row for _, row in found]
+
+    def _values(self, row: Mapping[str, Any]) -> list[float]:
+        """Return the objectives of a run, all of them to be made small."""
+        return [row[one.column] if one.smaller_is_better else -row[one.column] for one in self._goal.objectives]
 
     def _rival(self, row: Mapping[str, Any], job: Job) -> Rival:
         run_id = row["run_id"]

@@ -1,0 +1,59 @@
+"""What runs in a race are told and tell: whom to beat, on which terms, and how far they got."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A finished run that others are raced against.
+
+    Attributes:
+        run_id: Its name.
+        errors: Word errors of each unit of the data, in the order of the race; see :mod:`bench.score.race`.
+        stage_share: Share of the audio that was transcribed at the end of each stage.
+        stage_s: Inference seconds of each stage.
+        peaks_mib: Its peaks of memory, by column of the runs table.
+    """
+
+    run_id: str
+    errors: tuple[float, ...]
+    stage_share: tuple[float, ...]
+    stage_s: tuple[float, ...]
+    peaks_mib: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Race:
+    """The terms on which a run may be ended early.
+
+    Attributes:
+        level: Greatest probability of ending a run that is no worse.
+        objectives: Columns that a rival must be better in, all of them.
+        rivals: Whom to beat; without any, the run is only divided into the same stages as the others.
+    """
+
+    level: float
+    objectives: tuple[str, ...]
+    rivals: tuple[Rival, ...] = ()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run got in a race.
+
+    Attributes:
+        share: Share of the audio that was transcribed.
+        stage_share: The same at the end of each stage so far.
+        stage_s: Inference seconds of each stage so far.
+        wer: Word error rate on the units that were complete; null where none was.
+        rtfx: Seconds of audio for each second of inference so far.
+        beaten_by: The rival it is worse than beyond doubt; null where it was completed.
+    """
+
+    share: float
+    stage_share: tuple[float, ...]
+    stage_s: tuple[float, ...]
+    wer: float | None
+    rtfx: float
+    beaten_by: str | None = None
