@@ -145,7 +145,8 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
                 agenda.again(job)
             listener.finished(result, will_retry)
     if agenda.exhausted:
-        listener.warned(f"every possible point has been tried; search.trials={study.config.search.trials} asks for more")
+        asked = study.config.search.trials
+        listener.warned(f"every possible point of the space has been tried; search.trials={asked} asks for more")
     unfinished = [job for job in agenda.jobs if ledger.lacks_result(job.run_id)]
     stopped = interrupt.is_set() or out_of_budget is not None
     doubted = [job for job in agenda.jobs if not ledger.is_valid(job.run_id)]

@@ -28,7 +28,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             base = [
                 "-m", f"results.root={folder}", *data, *_GRID,
-                "measure.warmup=0", f"decode.merge={merge}", "decode.batch_size=1",
+                "measure.warmup=0", "threads=1", f"decode.merge={merge}", "decode.batch_size=1",
             ]  # fmt: skip
             raced = bench.run(
                 *base, "study=raced", "search.racing=true", f"search.racing_level={_LEVEL}", "search.objectives=[wer]"

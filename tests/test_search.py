@@ -151,7 +151,7 @@ def test_a_space_with_fewer_points_than_trials_is_tried_in_full(
 ) -> None:
     search = [*study, "search=tpe", "search.objectives=[rtfx]", "decode.batch_size=1,2,3"]
     assert len(bench.run(*search, "search.trials=9")) == 3
-    assert "every possible point has been tried" in capsys.readouterr().out
+    assert "every possible point of the space has been tried" in capsys.readouterr().out
 
 
 def test_a_search_in_which_nothing_can_run_is_refused(study: list[str]) -> None:
