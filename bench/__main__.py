@@ -283,6 +283,7 @@ def _list(options: argparse.Namespace) -> int:
             table.add_row(escape(study_dir.name), escape(str(error)))
             continue
         # Rates of different data or devices do not compare, so no extreme of them means anything.
+        runs = runs[runs["part"] != "holdout"]
         alike = len(runs[["data.fingerprint", "device"]].drop_duplicates()) == 1
         table.add_row(
             escape(study_dir.name),

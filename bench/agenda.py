@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from omegaconf.errors import OmegaConfBaseException
+
 from bench.config import AUTO, OnOom, flatten
 from bench.data.holdout import Part
 from bench.errors import ConfigError, StoreError
@@ -18,7 +20,8 @@ from bench.schema import SETTINGS
 from bench.search.bisect import next_size
 from bench.search.compose import Composed
 from bench.search.objectives import parse_goal
-from bench.search.points import Candidate
+from bench.search.points import Candidate, name_of
+from bench.search.space import Point
 from bench.search.trials import Outcome, Trial
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ class Agenda:
         self._proposer = self._make_proposer() if study.searches else None
         self._rivals = Rivals(self._goal, ledger)
         self._jobs: dict[str, Job] = {}
+        self._ids: dict[str, str | None] = {}
         self.exhausted = False
         if self._proposer is None:
             runs = [job for candidate in study.grid.candidates for job in maker.jobs(candidate)]
@@ -103,7 +107,7 @@ class Agenda:
             job,
             number=self._ledger.number(job.trial_id),
             attempt=self._ledger.next_attempt(job.run_id),
-            race=self._rivals.race(job) if self._search.racing else None,
+            race=self._rivals.race(job) if self._search.racing and job.part == Part.search else None,
         )
 
     def again(self, job: Job) -> None:
@@ -140,7 +144,9 @@ class Agenda:
         chosen = self._chosen() if self._search.holdout else None
         if chosen is None:
             return None
-        return dataclasses.replace(self._maker.jobs(self._candidate(chosen), Part.holdout)[0], number=chosen.number)
+        return dataclasses.replace(
+            self._maker.jobs(self._candidate(chosen.point), Part.holdout)[0], number=chosen.number
+        )
 
     def _make_proposer(self) -> "Proposer":
         from bench.search.adaptive import Proposer  # Optuna takes a second to import, which a grid need not pay
@@ -164,16 +170,44 @@ class Agenda:
             return smaller
         if self._proposer is None or len(trials) >= self._search.trials:
             return None
-        proposed = self._proposer.propose(trials)
+        proposed = self._proposer.propose(trials, self._is_known)
         self.exhausted = proposed is None
-        if proposed is None and not trials:
+        if proposed is None and not self._ledger.rows(Part.search):
             raise ConfigError("no point of this space can run; widen it, or mend what contradicts itself")
         return proposed
 
     def _trials(self, metrics: Iterable[Metric] | None = None) -> list[Trial]:
+        """Sum up the trials that mean at this start what they meant when they ran."""
+        return [trial for trial in self._placed(metrics) if self._id_of(trial.point) == trial.trial_id]
+
+    def _placed(self, metrics: Iterable[Metric] | None = None) -> list[Trial]:
+        """Sum up the trials whose points can be read in this space; what varies only now is filled in."""
         trials = self._ledger.trials(Part.search, metrics or self._goal.metrics)
         points = self._study.points
-        return [trial for trial in trials if points is None or points.knows(trial.point)]
+        if points is None:
+            return trials
+        return [self._completed(trial) for trial in trials if points.knows(trial.point)]
+
+    def _completed(self, trial: Trial) -> Trial:
+        missing = [name for name in self._study.space.names if name not in trial.point and name in SETTINGS]
+        if not missing or self._study.points is None:
+            return trial
+        row = self._ledger.settings(trial.trial_id)
+        further = {name: row[name] for name in missing if row[name] is not None}
+        return dataclasses.replace(trial, point=self._study.points.active({**trial.point, **further}))
+
+    def _is_known(self, candidate: Candidate) -> bool:
+        return self._ledger.knows(self._maker.jobs(candidate)[0].trial_id)
+
+    def _id_of(self, point: Point) -> str | None:
+        """Name the trial that a point stands for now; null where none can be."""
+        name = name_of(point)
+        if name not in self._ids:
+            try:
+                self._ids[name] = self._maker.jobs(self._candidate(point))[0].trial_id
+            except (ConfigError, OmegaConfBaseException):  # a value that no longer suits its setting
+                self._ids[name] = None
+        return self._ids[name]
 
     def _begun(self) -> list[Job]:
         """List the runs of the trials on disk, and make sure that each still means what it did.
@@ -182,22 +216,20 @@ class Agenda:
             StoreError: One would not; the message shows what has changed.
         """
         begun: list[Job] = []
-        rows = {row["trial_id"]: row for row in self._ledger.rows(Part.search)}
-        by_number = {self._ledger.number(trial_id): row for trial_id, row in rows.items()}
-        for trial in self._trials():
-            jobs = self._maker.jobs(self._candidate(trial))
-            row = by_number[trial.number]
-            if jobs[0].trial_id != row["trial_id"]:
+        for trial in self._placed():
+            jobs = self._maker.jobs(self._candidate(trial.point))
+            if jobs[0].trial_id != trial.trial_id:
+                changed = _difference(self._ledger.settings(trial.trial_id), jobs[0])
                 raise StoreError(
-                    f"study={self._study.config.study} holds trials made with {_difference(row, jobs[0])}; a search"
-                    " goes on from its trials, so choose another name with study=NAME, or ask for the same"
+                    f"study={self._study.config.study} holds trials made with {changed}; a search goes on from its"
+                    " trials, so choose another name with study=NAME, or ask for the same"
                 )
             begun += jobs
         return begun
 
-    def _candidate(self, trial: Trial) -> Candidate:
+    def _candidate(self, point: Point) -> Candidate:
         points = self._study.points
-        return self._study.grid.candidates[0] if points is None else points.candidate(trial.point)
+        return self._study.grid.candidates[0] if points is None else points.candidate(point)
 
     def _chosen(self) -> Trial | None:
         """Choose the setting that is best by the first objective, of those that keep the constraints.

@@ -79,7 +79,7 @@ class JobMaker:
     def _data(self, config: Config, part: Part) -> DataSet:
         key = config.data, part, config.search.holdout
         if key not in self._datasets:
-            self._datasets[key] = part_of(load_dataset(config.data), part, config.search.holdout, config.seed)
+            self._datasets[key] = part_of(load_dataset(config.data), part, config.search.holdout)
         return self._datasets[key]
 
     def _model(self, config: Config) -> LocalModel | None:

@@ -47,6 +47,8 @@ class Ledger:
         history = History((attempt,)) if history is None else history.then(attempt)
         self._histories[job.run_id] = history
         self._walls.append((result.wall_s, job.config.device))
+        # What judges a chosen setting has another name and that setting's number.
+        self._numbers.setdefault(job.trial_id, job.number)
         if history.standing == attempt:
             self._rows[job.run_id] = row
         return row
@@ -94,9 +96,17 @@ class Ledger:
         """Tell whether a run of a trial was ended early; its others need not be made."""
         return any(row["status"] == Status.pruned for row in self._rows.values() if row["trial_id"] == trial_id)
 
-    def any_row(self) -> Mapping[str, Any] | None:
-        """Return a row of the study, to see how its runs are made; null where there is none yet."""
-        return next(iter(self._rows.values()), None)
+    def values(self, column: str) -> set[Any]:
+        """Return the distinct values of a column, to see how the study's runs are made."""
+        return {row[column] for row in self._rows.values()}
+
+    def knows(self, trial_id: str) -> bool:
+        """Tell whether a trial has run, under whatever point."""
+        return any(row["trial_id"] == trial_id for row in self._rows.values())
+
+    def settings(self, trial_id: str) -> Mapping[str, Any]:
+        """Return a row of a trial, which holds all of its settings."""
+        return next(row for row in self._rows.values() if row["trial_id"] == trial_id)
 
     def rows(self, part: str) -> list[Mapping[str, Any]]:
         """Return the rows that count, of one part of the data, by trial number and replicate."""

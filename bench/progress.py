@@ -65,6 +65,7 @@ class Progress:
         """Show a finished run; one that will be tried again does not count as done."""
         if not will_retry:
             self._done += 1
+            self._total = max(self._total, self._done)  # what a run out of memory asks for was not planned
             self._failed += result.status in UNFINISHED
             self._bar.advance(self._task)
         config = result.job.config

@@ -1,7 +1,7 @@
 """What runs in a race are told and tell: whom to beat, on which terms, and how far they got."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Standing:
         stage_s: Inference seconds of each stage so far.
         wer: Word error rate on the units that were complete; null where none was.
         rtfx: Seconds of audio for each second of inference so far.
+        peaks_mib: Peaks of memory so far, by column of the runs table.
         beaten_by: The rival it is worse than beyond doubt; null where it was completed.
     """
 
@@ -56,4 +57,5 @@ class Standing:
     stage_s: tuple[float, ...]
     wer: float | None
     rtfx: float
+    peaks_mib: Mapping[str, float | None] = field(default_factory=dict)
     beaten_by: str | None = None

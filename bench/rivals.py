@@ -1,7 +1,7 @@
 """Whom a run is raced against: the best finished runs over the same data."""
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.data.holdout import Part
@@ -27,7 +27,7 @@ class Rivals:
     def __init__(self, goal: Goal, ledger: Ledger) -> None:
         self._goal = goal
         self._ledger = ledger
-        self._rivals: dict[str, Rival] = {}
+        self._rivals: dict[tuple[str, int], Rival | None] = {}
 
     def race(self, job: Job) -> Race:
         """Set the terms for a run; the first over its data has no rivals."""
@@ -42,8 +42,8 @@ class Rivals:
             and all(row[metric.column] is not None for metric in self._goal.objectives)
         ]
         columns = tuple(metric.column for metric in self._goal.objectives)
-        best = self._front(rows)[:_MOST_RIVALS]
-        return Race(job.config.search.racing_level, columns, tuple(self._rival(row, job) for row in best))
+        best = [self._rival(row, job) for row in self._front(rows)[:_MOST_RIVALS]]
+        return Race(job.config.search.racing_level, columns, tuple(rival for rival in best if rival is not None))
 
     def _front(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Keep the rows that no other is as good as in all objectives; of equals, the first to run."""
@@ -59,28 +59,38 @@ class Rivals:
         """Return the objectives of a run, all of them to be made small."""
         return [row[one.column] if one.smaller_is_better else -row[one.column] for one in self._goal.objectives]
 
-    def _rival(self, row: Mapping[str, Any], job: Job) -> Rival:
-        run_id = row["run_id"]
-        if run_id not in self._rivals:
-            self._rivals[run_id] = Rival(
-                run_id=run_id,
-                errors=self._errors(run_id, job),
-                stage_share=tuple(row["race_stage_share"]),
-                stage_s=tuple(row["race_stage_s"]),
-                peaks_mib={name: row[name] for name in JUDGED if name.startswith("peak_") and row[name] is not None},
+    def _rival(self, row: Mapping[str, Any], job: Job) -> Rival | None:
+        """Describe a finished run; null where its texts cannot be paired with those of the run to come."""
+        key = row["run_id"], job.config.seed  # the seed orders the units
+        if key not in self._rivals:
+            errors = self._errors(row["run_id"], job)
+            peaks_mib = {name: row[name] for name in JUDGED if name.startswith("peak_") and row[name] is not None}
+            self._rivals[key] = (
+                None
+                if errors is None
+                else Rival(
+                    run_id=row["run_id"],
+                    errors=errors,
+                    stage_share=tuple(row["race_stage_share"]),
+                    stage_s=tuple(row["race_stage_s"]),
+                    peaks_mib=peaks_mib,
+                )
             )
-        return self._rivals[run_id]
+        return self._rivals[key]
 
-    def _errors(self, run_id: str, job: Job) -> tuple[float, ...]:
-        """Count the errors of each unit anew from the texts, as the referee of the next run does."""
+    def _errors(self, run_id: str, job: Job) -> tuple[float, ...] | None:
+        """Count the errors of each unit anew from the texts, as the referee of the next run does.
+
+        Null where files were renamed since, or the weights are random and say nothing.
+        """
         texts = {row["utterance_id"]: row for row in self._ledger.texts(run_id)}
+        if set(texts) != {item.utterance_id for item in job.utterances}:
+            return None
         usable = [item for item in job.utterances if texts[item.utterance_id]["error"] is None]
-        if any(texts[item.utterance_id]["hypothesis"] is None for item in usable):  # random weights
-            return ()
+        said = [texts[item.utterance_id]["hypothesis"] for item in usable]
+        if None in said:
+            return None
         normalize = normalizer(job.config.score.normalizer)
-        ordered: Sequence[int] = order_of(usable, job.config.seed)
-        pairs = [
-            (normalize(usable[place].text), normalize(texts[usable[place].utterance_id]["hypothesis"]))
-            for place in ordered
-        ]
+        order = order_of(usable, job.config.seed)
+        pairs = [(normalize(usable[place].text), normalize(said[place])) for place in order]
         return tuple(unit_errors(pairs).tolist())

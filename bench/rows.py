@@ -45,7 +45,11 @@ def run_row(result: RunResult) -> Row:
         row |= _energy_columns(result, result.outcome) | _price_columns(job.config, result.outcome)
         environment = dataclasses.replace(environment, **dataclasses.asdict(result.outcome.runtime))
     if result.standing is not None:
-        row |= {f"race_{name}": value for name, value in dataclasses.asdict(result.standing).items()}
+        told = dataclasses.asdict(result.standing)
+        # A run that was ended reports nothing else; of the others these are not the whole peaks.
+        peaks_mib = told.pop("peaks_mib")
+        row |= {f"race_{name}": value for name, value in told.items()}
+        row |= peaks_mib if result.outcome is None else {}
     if result.certificate is not None:
         row |= _certificate_columns(result.certificate)
     if row.get("peak_rss_mib") is None:

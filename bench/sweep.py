@@ -99,7 +99,7 @@ def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
     """
     config = study.config
     # Whatever is wrong with the request shows here, before anything of it is on disk.
-    configs = [*study.grid.points, *(study.points.defaults if study.searches and study.points else ())]
+    configs = [*study.grid.points, *(study.points.sources() if study.searches and study.points else ())]
     maker = JobMaker(configs)
     study_dir = Path(config.results.root) / config.study
     study_dir.mkdir(parents=True, exist_ok=True)
@@ -127,9 +127,16 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
     executed, out_of_budget = 0, None
     with _interruptible() as interrupt:
         executor: LocalExecutor | None = None
-        while not interrupt.is_set() and (job := agenda.next() or agenda.verdict_job()) is not None:
-            if (out_of_budget := _over_budget(ledger, study.config)) is not None:
+        while not interrupt.is_set():
+            # A search that its budget has ended is still to be judged.
+            job = (None if out_of_budget else agenda.next()) or agenda.verdict_job()
+            if job is None:
                 break
+            if (over := _over_budget(ledger, job)) is not None:
+                out_of_budget = over
+                if job.part == Part.holdout:
+                    break
+                continue
             if executor is None:  # a study that is done needs none
                 executor = LocalExecutor(study_dir / "logs", environment)
                 executor.warm_up()
@@ -198,17 +205,23 @@ def _interruptible() -> Iterator[threading.Event]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _over_budget(ledger: Ledger, config: Config) -> str | None:
-    """Say which budget another run of the usual length would break; null where none would."""
-    search, prices = config.search, dict(flatten(config.measure.price_per_hour))
+def _over_budget(ledger: Ledger, job: Job) -> str | None:
+    """Say which budget another run of the usual length would break; null where none would.
+
+    Where data is kept aside, the time to judge on it is held back.
+    """
+    config, search = job.config, job.config.search
+    prices = dict(flatten(config.measure.price_per_hour))
     spent_s, next_s = ledger.spent_s(), ledger.typical_s()
+    if search.holdout and job.part == Part.search:
+        next_s *= 2
     if search.budget_s is not None and spent_s + next_s > search.budget_s:
-        return f"{spent_s:.0f} s of search.budget_s={search.budget_s:g} are spent, and a run takes {next_s:.0f} s"
+        return f"{spent_s:.0f} s of search.budget_s={search.budget_s:g} are spent, and {next_s:.0f} s come next"
     if search.budget_cost is not None:
         spent = ledger.spent_cost(prices)
         price = prices[config.device.partition(":")[0]] or 0.0
         if spent + next_s / 3600 * price > search.budget_cost:
-            return f"{spent:.4g} of search.budget_cost={search.budget_cost:g} are spent, and a run takes {next_s:.0f} s"
+            return f"{spent:.4g} of search.budget_cost={search.budget_cost:g} are spent, and {next_s:.0f} s come next"
     return None
 
 
@@ -226,15 +239,13 @@ def _refuse_other_protocol(study_dir: Path, ledger: Ledger, config: Config) -> N
     Raises:
         StoreError: The study's runs and this start differ; the message shows both values.
     """
-    before = ledger.any_row()
-    if before is None:
-        return
-    settings = dict(flatten(config))
+    settings, defaults = dict(flatten(config)), dict(flatten(Config()))
     for name in _PROTOCOL:
-        # Rows of older versions lack what there was no choice about.
-        if before[name] is not None and before[name] != settings[name]:
+        # Rows of older versions lack settings that came later, and were made as the defaults have it.
+        before = {defaults[name] if value is None else value for value in ledger.values(name)}
+        for value in before - {settings[name]}:
             raise StoreError(
-                f"{study_dir} holds runs made with {name}={before[name]}, this start asks for {settings[name]};"
+                f"{study_dir} holds runs made with {name}={value}, this start asks for {settings[name]};"
                 " choose another name with study=NAME, or ask for the same"
             )
 

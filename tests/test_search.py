@@ -303,3 +303,89 @@ def test_what_is_asked_for_is_in_the_study_s_description(study: list[str], study
     assert description["space"] == {"decode.batch_size": ["int(interval(1,9))"]}
     assert description["config"]["search.sampler"] == "random"
     assert description["config"]["search.objectives"] == ["rtfx"]
+
+
+# The same study started with something else: settings are known by what they are, not by how a point names them.
+
+
+def test_a_new_dimension_that_holds_the_old_value_goes_on(study: list[str]) -> None:
+    search = [*study, "search=random", "search.objectives=[rtfx]", "decode.batch_size=1,2"]
+    old = bench.run(*search, "search.trials=2")
+    new = bench.run(*search, "search.trials=9", "decode.num_beams=1,2")
+    assert set(old["run_id"]) < set(new["run_id"])
+    assert len(new) == 4
+
+
+def test_points_that_mean_the_same_run_once(study: list[str]) -> None:
+    runs = bench.run(*study, "search=random", "search.objectives=[rtfx]", "data.limit=1,2,9", "search.trials=9")
+    assert len(runs) == 2  # there are two recordings
+
+
+def test_the_chosen_setting_is_one_of_those_asked_for(tmp_path: Path, tone_manifest: Callable[..., Path]) -> None:
+    base = ["-m", "study=s", f"results.root={tmp_path}", *_fake(tone_manifest(3, 5, 4, 6, 7, 8)), "search.holdout=0.3"]
+    bench.run(*base, "model.name=fake/ok", "decode.batch_size=1,2")
+    runs = bench.run(*base, "model.name=fake/half", "decode.batch_size=1,2")
+    judged = runs[runs["part"] == "holdout"].set_index("model.name")["wer"]
+    assert judged["fake/ok"] == 0
+    assert judged["fake/half"] == pytest.approx(0.5)
+
+
+def test_the_same_data_is_kept_aside_whatever_the_seed(tmp_path: Path, tone_manifest: Callable[..., Path]) -> None:
+    base = ["-m", "study=s", f"results.root={tmp_path}", *_fake(tone_manifest(3, 5, 4, 6, 7, 8)), "search.holdout=0.3"]
+    runs = bench.run(*base, "seed=1,2,3")
+    texts = bench.load_utterances(tmp_path / "s").merge(runs[["run_id", "part"]], on="run_id")
+    searched = texts[texts["part"] == "search"]
+    assert searched.groupby("run_id")["utterance_id"].agg(set).map(frozenset).nunique() == 1
+
+
+def test_a_budget_holds_back_the_time_to_judge(tmp_path: Path, tone_manifest: Callable[..., Path]) -> None:
+    base = ["-m", "study=s", f"results.root={tmp_path}", *_fake(tone_manifest(3, 5, 4, 6))]
+    runs = bench.run(
+        *base, "model.name=fake/slow", "decode.batch_size=1,2,3,4", "decode.chunk_length_s=2,3",
+        "search.holdout=0.3", "search.budget_s=6",
+    )  # fmt: skip
+    assert list(runs["part"]).count("holdout") == 1
+    assert runs["part"].iloc[-1] == "holdout"
+    assert len(runs) < 9
+
+
+def test_bisection_leaves_batches_alone_that_runs_find_by_themselves(
+    tmp_path: Path, tone_manifest: Callable[..., Path]
+) -> None:
+    base = ["-m", "study=s", f"results.root={tmp_path}", *_fake(tone_manifest(200)), "model.name=fake/small"]
+    bisect = [*base, "decode.batch_size=auto,40", "search.oom=bisect"]
+    bench.run(*bisect, "decode.chunk_length_s=5")
+    # The same points over other chunks mean something else.
+    runs = bench.run(*bisect, "decode.chunk_length_s=10")
+    fits = runs[runs["status"] == "ok"].groupby("decode.chunk_length_s")["decode.batch_size"].max()
+    assert fits.to_dict() == {5.0: SMALL_S // 5, 10.0: SMALL_S // 10}
+
+
+def test_a_race_goes_on_after_recordings_were_renamed(tmp_path: Path, tone_manifest: Callable[..., Path]) -> None:
+    manifest = tone_manifest(3, 5)
+    race = [
+        "-m",
+        "study=s",
+        f"results.root={tmp_path}",
+        *_fake(manifest),
+        "search.racing=true",
+        "search.objectives=[wer]",
+    ]
+    bench.run(*race, "decode.batch_size=1,2")
+    (tmp_path / "tones" / "1.wav").rename(tmp_path / "tones" / "renamed.wav")
+    manifest.write_text(manifest.read_text().replace("tones/1.wav", "tones/renamed.wav"))
+    runs = bench.run(*race, "decode.batch_size=1,2,3")
+    assert set(runs["status"]) == {"ok"}
+    assert len(runs) == 3
+
+
+def test_a_judgement_that_is_repeated_keeps_its_number(
+    tmp_path: Path, tone_manifest: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = ["-m", "study=s", f"results.root={tmp_path}", *_fake(tone_manifest(3, 5, 4, 6, 7, 8)), "search.holdout=0.3"]
+    monkeypatch.setattr("bench.ledger.Ledger.is_valid", lambda self, run_id: False)
+    runs = bench.run(*base, "measure.rerun_invalid=1", "model.name=fake/half,fake/ok")
+    assert set(runs["attempt"]) == {2}
+    (verdict,) = runs[runs["part"] == "holdout"].to_dict("records")
+    chosen = runs[(runs["part"] == "search") & (runs["model.name"] == "fake/ok")]
+    assert verdict["trial_number"] == chosen["trial_number"].item()

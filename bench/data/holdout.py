@@ -17,18 +17,17 @@ class Part(StrEnum):
     holdout = "holdout"
 
 
-def part_of(data: DataSet, part: Part, share: float, seed: int) -> DataSet:
+def part_of(data: DataSet, part: Part, share: float) -> DataSet:
     """Take one part of a data set; all of it for the search where nothing is kept aside.
 
     What must not be on both sides stays together: everything a speaker said where all speakers are named, everything
-    of a recording otherwise. Such groups are kept aside in an order that depends on the seed and their own names alone,
-    until they hold the share of the utterances, so equal data is divided equally on every machine.
+    of a recording otherwise. Such groups are kept aside in an order that depends on their own names alone, until they
+    hold the share of the utterances, so that equal data is divided equally, on every machine and at every start.
 
     Args:
         data: The whole.
         part: Which part.
         share: Share of the utterances to keep aside, at least; between 0 and 1.
-        seed: Seeds the order.
 
     Raises:
         DataError: There is a single group only, or one part would be empty.
@@ -40,7 +39,7 @@ def part_of(data: DataSet, part: Part, share: float, seed: int) -> DataSet:
     groups = _by_speaker(data.utterances) if by_speaker else _by_recording(data.utterances)
     kept_aside: set[str] = set()
     count = 0
-    for name in sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()):
+    for name in sorted(groups, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
         if count >= share * len(data.utterances):
             break
         kept_aside.add(name)

@@ -125,6 +125,7 @@ class Referee:
             stage_s=tuple(self._stage_s),
             wer=float(errors.sum() / words) if words else None,
             rtfx=share * audio_s / sum(self._stage_s),
+            peaks_mib=self._peaks_mib(),
         )
         if share < 1:
             for rival in self._race.rivals:

@@ -6,7 +6,7 @@ the search's seed and the trial's number, so a search that was killed goes on ex
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,9 @@ class Proposer:
     seed: int
     enqueued: tuple[Point, ...] = ()
 
-    def propose(self, trials: Sequence[Trial]) -> Candidate | None:
+    def propose(
+        self, trials: Sequence[Trial], is_known: Callable[[Candidate], bool] = lambda _: False
+    ) -> Candidate | None:
         """Choose the next point.
 
         A point that was tried before is not tried again, and one that no run can honour not at all: the sampler is
@@ -60,6 +62,7 @@ class Proposer:
 
         Args:
             trials: All trials so far, by number.
+            is_known: Tells whether a setting was tried under another point, in a space of another form.
 
         Returns:
             The point; null where every possible one has been tried.
@@ -68,21 +71,24 @@ class Proposer:
             ConfigError: A value is wrong in any combination.
         """
         known = {name_of(trial.point) for trial in trials}
-        for point in self.enqueued:
-            if name_of(point) not in known and (candidate := self._possible(point)):
-                return candidate
+
+        def fresh(points: Iterable[Point]) -> Candidate | None:
+            for point in points:
+                if name_of(point) not in known and (candidate := self._possible(point)) and not is_known(candidate):
+                    return candidate
+            return None
+
+        if (candidate := fresh(self.enqueued)) is not None:
+            return candidate
         coordinates = Coordinates(self.space, self.points)
-        number = len(trials)
-        proposal: Point = {}
-        count = size(self.space)
+        number, count = len(trials), size(self.space)
         finite = count is not None and count <= _MOST_ENUMERATED
+        proposal: Point = {}
         for attempt in range(1 if finite else _TRIES):
             proposal = self._ask(trials, coordinates, number, attempt)
-            if name_of(proposal) not in known and (candidate := self._possible(proposal)):
+            if (candidate := fresh([proposal])) is not None:
                 return candidate
-        rest = self._nearest(proposal, coordinates) if finite else self._at_random(coordinates, number)
-        fresh = (point for point in rest if name_of(point) not in known)
-        return next((candidate for point in fresh if (candidate := self._possible(point))), None)
+        return fresh(self._nearest(proposal, coordinates) if finite else self._at_random(coordinates, number))
 
     def _ask(self, trials: Sequence[Trial], coordinates: Coordinates, number: int, attempt: int) -> Point:
         study = rebuilt(trials, coordinates, self.goal)

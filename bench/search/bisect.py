@@ -46,8 +46,10 @@ def _smaller(point: Point, trials: Sequence[Trial], points: Points) -> Iterator[
 
 def _between(point: Point, key: str, trials: Sequence[Trial], points: Points) -> Iterator[Point]:
     """Yield the middle of what is open, if anything is, among the trials that differ from a point in one setting."""
-    alike = [trial for trial in trials if _without(trial.point, key) == _without(point, key)]
-    sizes = {trial.number: _size(points.candidate(trial.point).config, key) for trial in alike}
+    same = [trial for trial in trials if _without(trial.point, key) == _without(point, key)]
+    found = {trial.number: _size(points.candidate(trial.point).config, key) for trial in same}
+    sizes = {number: size for number, size in found.items() if size is not None}
+    alike = [trial for trial in same if trial.number in sizes]
     fits = max((sizes[trial.number] for trial in alike if trial.outcome in (Outcome.ok, Outcome.pruned)), default=0)
     fails = min(sizes[trial.number] for trial in alike if trial.outcome is Outcome.oom)
     middle = int(fits + fails) // 2
@@ -61,5 +63,8 @@ def _without(point: Point, key: str) -> str:
     return name_of({name: value for name, value in point.items() if name != key})
 
 
-def _size(config: Config, key: str) -> float:
-    return float(config.decode.batch_size if key == _BATCH else config.decode.chunk_length_s)
+def _size(config: Config, key: str) -> float | None:
+    """Return a batch or chunk; null for a batch that runs find by themselves."""
+    if key == _CHUNK:
+        return config.decode.chunk_length_s
+    return None if isinstance(config.decode.batch_size, str) else config.decode.batch_size

@@ -2,11 +2,12 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,6 +22,7 @@ Compose = Callable[[Sequence[str]], DictConfig]
 
 # What a run is made of; the rest (study, measure, score, search, executor, results) holds for a study as a whole.
 _PARTS = {item.name for item in fields(Config)}
+_SETTINGS = {name for name, _ in flatten(Config())}
 _SWEEPABLE = ("device", "engine", "threads", "seed", "model", "data", "decode")
 
 
@@ -53,25 +55,45 @@ class Points:
             if known and part not in _SWEEPABLE:
                 raise ConfigError(f"{key} holds for a study as a whole and cannot vary within it; give it one value")
         self._space = space
+        self._fixed_groups = dict(_fixed_groups(space.fixed))
         self._bases = {
             tuple(choices.items()): compose([*space.fixed, *(f"{group}={choice}" for group, choice in choices.items())])
             for choices in combinations(space.groups)
         }
 
-    @property
-    def defaults(self) -> list[Config]:
-        """The configurations that points are laid over, one for each combination of groups, not validated."""
-        return [to_config(base) for base in self._bases.values()]
+        # Conditions look at what holds where a point says nothing; flattening takes a millisecond.
+        self._settled = {
+            key: {**dict(flatten(to_config(base))), **self._fixed_groups}
+            for key, base in (self._bases.items() if space.conditions else ())
+        }
+
+    def sources(self) -> list[Config]:
+        """Make a configuration for every model and data set that points may name; they are not validated."""
+        space = self._space
+        told = {
+            key: domain
+            for key, domain in space.values.items()
+            if key.startswith(("model.", "data.")) and not isinstance(domain, Interval)
+        }
+        return [
+            self._overlaid({**choices, **together, **values})
+            for choices in combinations(space.groups)
+            for together in (space.combinations or ({},))
+            for values in combinations(told)
+        ]
 
     def knows(self, point: Point) -> bool:
-        """Tell whether a point's groups have the choices they had when it was made."""
-        return all(point.get(group) in choices for group, choices in self._space.groups.items())
+        """Tell whether a point consists of settings, and of groups that still have the choices it names."""
+        groups = self._space.groups
+        return all(key in groups or key in _SETTINGS for key in point) and all(
+            point.get(group) in choices for group, choices in groups.items()
+        )
 
     def active(self, point: Point) -> Point:
         """Settle what does not vary at a point because its condition is not met."""
         if not self._space.conditions:
             return point
-        base = dict(flatten(to_config(self._base(point))))
+        base = self._settled[self._key(point)]
         settled = dict(point)
         for key, condition in self._space.conditions.items():
             if not meets({**base, **point}.get(condition.setting), condition):
@@ -87,18 +109,21 @@ class Points:
             ImpossiblePoint: No run can honour it.
             ConfigError: A value is wrong in any combination.
         """
-        config = self._base(point).copy()
-        for key, value in point.items():
-            if key not in self._space.groups:
-                OmegaConf.update(config, key, value, force_add=False)
-        typed = to_config(config)
+        typed = self._overlaid(point)
         validate(typed)
         if "device" in point:
             _require_device(typed.device)
         return Candidate(point, typed)
 
-    def _base(self, point: Point) -> DictConfig:
-        return self._bases[tuple((group, point[group]) for group in self._space.groups)]
+    def _overlaid(self, point: Point) -> Config:
+        config = self._bases[self._key(point)].copy()
+        for key, value in point.items():
+            if key not in self._space.groups:
+                OmegaConf.update(config, key, value, force_add=False)
+        return to_config(config)
+
+    def _key(self, point: Point) -> tuple[tuple[str, str], ...]:
+        return tuple((group, point[group]) for group in self._space.groups)
 
 
 def checked_points(given: Sequence[Point], space: Space, points: Points) -> tuple[Point, ...]:
@@ -111,6 +136,9 @@ def checked_points(given: Sequence[Point], space: Space, points: Points) -> tupl
     for point in given:
         if unknown := [key for key in point if key not in space.names]:
             raise ConfigError(f"search.enqueue: {unknown[0]} does not vary; name only {', '.join(space.names)}")
+        for group, choices in space.groups.items():
+            if point.get(group) not in choices:
+                raise ConfigError(f"search.enqueue: {point} needs {group}, one of {', '.join(choices)}")
         complete = points.active({key: point[key] for key in space.names if key in point})
         if missing := [key for key in space.names if key not in complete and key not in space.conditions]:
             raise ConfigError(f"search.enqueue: {point} leaves {missing[0]} open; give each point all of its settings")
@@ -125,16 +153,18 @@ def refuse_wrong_values(space: Space, points: Points) -> None:
     Raises:
         ConfigError: A value is wrong in any combination.
     """
-    first: Point = {group: choices[0] for group, choices in space.groups.items()}
     bounds: dict[str, tuple[Any, ...]] = {
         key: (domain.low, domain.high) if isinstance(domain, Interval) else domain
         for key, domain in space.values.items()
     }
+    first: Point = {group: choices[0] for group, choices in space.groups.items()}
+    first.update((space.combinations or ({},))[0])
+    first.update({key: values[0] for key, values in bounds.items()})
     alone = [{key: value} for key, values in bounds.items() for value in values]
-    for point in (*alone, *space.combinations):
-        whole = {key: int(value) if _is_whole(value) else value for key, value in point.items()}
+    alone += [{key: value} for key, condition in space.conditions.items() for value in condition.otherwise]
+    for point in (first, *alone, *space.combinations):
         with suppress(ImpossiblePoint):  # with other values it may be possible
-            points.candidate({**first, **whole})
+            points.candidate({key: _canonical(value) for key, value in {**first, **point}.items()})
 
 
 def name_of(point: Point) -> str:
@@ -188,11 +218,13 @@ def _canonical(value: Any) -> Any:
 
 
 def meets(value: Any, condition: Condition) -> bool:
-    """Tell whether a value is one of a condition's, as they are written in overrides."""
-    return _as_written(value) in condition.values
+    """Tell whether a value is one of a condition's, read as in overrides: 10 and 10.0 are the same."""
+    return any(_canonical(value) == _canonical(yaml.safe_load(allowed)) for allowed in condition.values)
 
 
-def _as_written(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else "null" if value is None else str(value)
+def _fixed_groups(overrides: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the groups that overrides fix (``model=fake``), with their choices."""
+    for override in overrides:
+        name, _, choice = override.partition("=")
+        if name not in _SETTINGS and "." not in name:
+            yield name, choice

@@ -153,6 +153,10 @@ def refined(space: Space, config: SpaceConfig) -> Space:
         if name not in known:
             raise ConfigError(f"search.space.when: {name} is no setting; 'asr-sweep run --cfg job' lists them all")
     for key, condition in conditions.items():
+        if key in space.groups or any(key in one for one in combinations):
+            raise ConfigError(
+                f"search.space.when: {key} is a group or varies with others; state the condition of a setting"
+            )
         if condition.setting in conditions:
             raise ConfigError(
                 f"search.space.when: {key} depends on {condition.setting}, which has a condition itself; drop one"

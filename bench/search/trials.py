@@ -29,12 +29,14 @@ class Trial:
         number: Which of the study's trials, in the order they began.
         point: What it tried.
         values: Its metrics by column, the median over its runs; of a run that racing ended, what it had by then.
+        trial_id: Its name (:func:`bench.jobs.trial_id`).
     """
 
     number: int
     point: Point
     outcome: Outcome
     values: Mapping[str, float]
+    trial_id: str = ""
 
 
 def trial_of(number: int, rows: Iterable[Mapping[str, Any]], metrics: Iterable[Metric]) -> Trial:
@@ -59,7 +61,7 @@ def trial_of(number: int, rows: Iterable[Mapping[str, Any]], metrics: Iterable[M
         outcome = Outcome.failed
     else:
         outcome = Outcome.pruned if Status.pruned in statuses else Outcome.ok
-    return Trial(number, json.loads(rows[0]["point"]), outcome, values)
+    return Trial(number, json.loads(rows[0]["point"]), outcome, values, rows[0]["trial_id"])
 
 
 def _value(row: Mapping[str, Any], metric: Metric) -> float | None:

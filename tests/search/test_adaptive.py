@@ -162,6 +162,7 @@ def test_points_to_try_first_come_first() -> None:
         ({"decode.batch_size": 2, "threads": 1}, "threads does not vary"),
         ({"decode.batch_size": 2}, "leaves seed open"),
         ({"decode.batch_size": 0, "seed": 1}, "decode.batch_size=0 is too small"),
+        ({"decode.batch_size": "many", "seed": 1}, "decode.batch_size=many is no number"),
     ],
 )
 def test_points_that_cannot_come_first_are_refused(point: Point, said: str) -> None:

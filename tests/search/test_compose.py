@@ -144,6 +144,12 @@ WRONG = [
         "name only seed",
     ),
     (["-m", "search=tpe", "seed=1,2", "search.dry_run=true"], "search.dry_run predicts a grid", "search.budget_s"),
+    (["-m", "search=tpe", "model=fake,whisper", "search.enqueue=[{model:fak}]"], "needs model", "fake, whisper"),
+    (
+        ["-m", "search=tpe", "seed=1,2", "threads=1,2", "search.space.when=['threads if seed=1 else many']"],
+        "threads: Value 'many'",
+        "mend the value",
+    ),
     (["seed=1", "search.budget_cost=3"], "needs the price of what runs", "measure.price_per_hour.cpu=NUMBER"),
     (["seed=1", "search.budget_s=0"], "search.budget_s=0 must be a number above 0", "null for no limit"),
     (["seed=1", "search.holdout=1"], "search.holdout=1 is no share", "from 0 to below 1"),

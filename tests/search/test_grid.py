@@ -9,7 +9,7 @@ from bench.config import Config
 from bench.errors import ConfigError
 from bench.search.grid import Grid, enumerate_grid
 from bench.search.points import Points, to_config
-from bench.search.space import Space
+from bench.search.space import Condition, Space
 
 CHUNKS_S = (5, 10, 20)
 STRIDES_S = (0, 2, 5)
@@ -120,3 +120,12 @@ def test_a_setting_without_a_value_is_named() -> None:
     composed.model.name = "???"
     with pytest.raises(ConfigError, match=r"missing mandatory value.*name.*'asr-sweep run --cfg job'"):
         to_config(composed)
+
+
+def test_a_condition_may_be_about_a_fixed_group_or_a_number_however_it_is_written() -> None:
+    for text in ("model=large", "decode.chunk_length_s=30", "decode.chunk_length_s=30.0"):
+        setting, _, value = text.partition("=")
+        space = Space(("model=large",), {}, {"seed": (1, 2, 3)}, (), {"seed": Condition(setting, (value,), (9,))})
+        assert len(enumerate_grid(space, Points(space, Composer())).points) == 3
+    space = Space(("model=large",), {}, {"seed": (1, 2, 3)}, (), {"seed": Condition("model", ("small",), (9,))})
+    assert [point.seed for point in enumerate_grid(space, Points(space, Composer())).points] == [9]
