@@ -289,7 +289,14 @@ def driver(study: list[str], tmp_path: Path) -> Iterator[Callable[[], subprocess
     def start() -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "bench", "run", *study, *_SLOW_SWEEP]
         process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # Tests that a shell runs in the background inherit from it that Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         started.append(process)
         return process
