@@ -36,6 +36,7 @@ format: $(STAMP) ## Format the code
 
 bench: $(STAMP) ## Measure the harness, check what it measures, and compare its core with what else people run; needs an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks.manifest
 	$(BIN)/python -m benchmarks.harness
 	$(BIN)/python -m benchmarks.measurement
 	$(BIN)/python -m benchmarks.memory

@@ -10,6 +10,7 @@ From Python, what the command line does::
     bench.compare("results/mine", "decode.chunk_length_s")
     bench.rescore("results/mine", "whisper_basic")
     bench.write_report("results/mine")
+    bench.transcribe("talk.mp3", from_study="results/mine")
 
 Everything is imported when it is first used: ``import bench`` costs nothing, and the driver of a sweep never loads
 torch.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench import metrics
-    from bench.api import compare, rescore, run, write_report
+    from bench.api import compare, rescore, run, transcribe, write_report
     from bench.report import figures
     from bench.store import load_runs, load_scores, load_timeline, load_utterances
 
@@ -34,6 +35,7 @@ __all__ = [
     "metrics",
     "rescore",
     "run",
+    "transcribe",
     "write_report",
 ]
 
@@ -41,6 +43,7 @@ _HOMES = {
     "compare": "bench.api",
     "rescore": "bench.api",
     "run": "bench.api",
+    "transcribe": "bench.api",
     "write_report": "bench.api",
     "load_runs": "bench.store",
     "load_utterances": "bench.store",

@@ -1,7 +1,7 @@
-"""The command line: ``asr-sweep run | report | compare | rescore | list | doctor``; also ``python -m bench ...``.
+"""The command line: ``asr-sweep run | report | compare | rescore | transcribe | features | splits | list | doctor``.
 
-Commands import what they need when they run, so that ``--help`` answers at once and the driver of a sweep never
-imports torch.
+``python -m bench ...`` is the same. Commands import what they need when they run, so that ``--help`` answers at once
+and the driver of a sweep never imports torch.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.errors import BenchError, ConfigError
 
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; null reads ``sys.argv``.
 
     Returns:
-        Exit status: 0 when every run has a result (running out of memory is one), 1 when runs failed, 2 for a wrong
-        request, 130 after Ctrl-C.
+        Exit status: 0 when every run has a result (running out of memory is one), 1 when runs failed or splits clash, 2
+        for a wrong request, 130 after Ctrl-C.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -63,7 +63,22 @@ def _refuse(message: str) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Refuses a wrong command line in one line, as everything else is refused."""
+    """Refuses a wrong command line in one line, as everything else is refused.
+
+    Attributes:
+        more_of: Name of a list argument that also takes what stands behind flags, which argparse would not; null is
+            none.
+    """
+
+    more_of: str | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's own, but for ``more_of``."""
+        known, rest = super().parse_known_args(args, namespace)
+        if self.more_of is None:
+            return known, rest
+        getattr(known, self.more_of).extend(text for text in rest if not text.startswith("-"))
+        return known, [text for text in rest if text.startswith("-")]
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see: asr-sweep --help")
@@ -97,12 +112,38 @@ def _parser() -> argparse.ArgumentParser:
     # One is right; more are taken so that the refusal can say what this command is for.
     rescoring.add_argument("settings", nargs="+", metavar=_normalizer_choice(), help="the normaliser")
     rescoring.set_defaults(command=_rescore)
+    transcribing = commands.add_parser(
+        "transcribe",
+        help="transcribe recordings with settings of your own, or those a study recommends",
+        usage="%(prog)s AUDIO... [SETTING=VALUE ...] [--from-study STUDY] [--format FORMAT]... [--output FOLDER]",
+    )
+    transcribing.add_argument("inputs", nargs="+", metavar="AUDIO|SETTING=VALUE", help="recordings, and settings")
+    transcribing.more_of = "inputs"
+    transcribing.add_argument("--from-study", dest="study", metavar="STUDY", help="take what its report recommends")
+    transcribing.add_argument(
+        "--format", action="append", choices=("txt", "srt", "vtt", "json"), help="what to write (default: txt)"
+    )
+    transcribing.add_argument("--output", type=Path, metavar="FOLDER", help="write files there, not to standard output")
+    transcribing.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+    transcribing.set_defaults(command=_transcribe)
+    splitting = commands.add_parser(
+        "splits",
+        help="say what a data set's train, validation and test share that they must not",
+        usage="%(prog)s SETTING=VALUE... [--train NAME] [--validation NAME] [--test NAME] [--output FILE.csv]",
+    )
+    splitting.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="the data set, as run takes it")
+    splitting.more_of = "overrides"
+    for role in ("train", "validation", "test"):
+        splitting.add_argument(f"--{role}", metavar="NAME", help="name of that split, where it is an unusual one")
+    splitting.add_argument("--output", type=Path, metavar="FILE.csv", help="write all clashes there")
+    splitting.set_defaults(command=_splits)
+    _add_features(commands)
     listing = commands.add_parser("list", help="list the studies there are")
     listing.set_defaults(command=_list)
     doctor = commands.add_parser("doctor", help="say whether this machine is fit for timings, and what to mend")
     doctor.add_argument("--seconds", type=float, default=10.0, help="length of its probe (default: %(default)g)")
     doctor.set_defaults(command=_doctor)
-    for command in (report, comparing, rescoring, listing, doctor):
+    for command in (report, comparing, rescoring, transcribing, listing, doctor):
         command.add_argument(
             "--results", default="results", help="folder that holds the studies (default: %(default)s)"
         )
@@ -232,6 +273,24 @@ def _rescore(options: argparse.Namespace) -> int:
     return 0
 
 
+def _transcribe(options: argparse.Namespace) -> int:
+    from bench.transcription.command import run_command
+
+    study_dir = _study_dir(options) if options.study else None
+    return run_command(options.inputs, options.format or (), options.output, options.overwrite, study_dir)
+
+
+def _splits(options: argparse.Namespace) -> int:
+    from bench.splits import ROLES, cells, check_splits, lines, write_clashes
+
+    checked = check_splits(options.overrides, {role: getattr(options, role) for role in ROLES})
+    _print_table(*cells(checked))
+    _print_lines(lines(checked))
+    if options.output is not None:
+        write_clashes(checked.leaks, options.output)
+    return _FAILED if checked.refused else 0
+
+
 def _normalizer_choice() -> str:
     from bench.config import NormalizerName
 
@@ -262,6 +321,38 @@ def _print_lines(lines: Sequence[str]) -> None:
 def _study_dir(options: argparse.Namespace) -> Path:
     named = Path(options.study)
     return named if (named / "study.yaml").exists() else Path(options.results) / options.study
+
+
+def _add_features(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    features = commands.add_parser("features", help="draw a recording as a model sees it, at any hop lengths")
+    features.add_argument("audio", help="the recording")
+    features.add_argument(
+        "--model", default="packaged/whisper-tiny.en", help="as model.name; no weights needed (default: %(default)s)"
+    )
+    features.add_argument(
+        "--hop-length",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="SAMPLES",
+        help="samples between frames, to look at (default: the model's own, which alone is scored)",
+    )
+    features.add_argument("--start", type=float, default=0.0, help="where to begin, in seconds (default: %(default)g)")
+    features.add_argument("--duration", type=float, help="seconds to show (default: 30, or what there is)")
+    features.add_argument(
+        "--output", default="reports/features", help="folder for the PNG and the SVG (default: %(default)s)"
+    )
+    features.set_defaults(command=_features)
+
+
+def _features(options: argparse.Namespace) -> int:
+    from bench.features import look, table
+
+    seen = look(Path(options.audio), options.model, options.hop_length, options.start, options.duration)
+    saved = seen.save(Path(options.output))
+    _print_table(*table.cells(seen.frontend, seen.heard, seen.costs))
+    _print_lines([*table.lines(seen.frontend, seen.span, seen.costs), *map(str, saved)])
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -1,7 +1,9 @@
 """What the command line does, as functions."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
@@ -12,6 +14,9 @@ from bench.rescoring import normalizer_named, rescore_study
 from bench.search.compose import compose
 from bench.store import load_runs, load_scores
 from bench.sweep import run_study
+
+if TYPE_CHECKING:
+    from bench.transcription.run import Transcribed
 
 
 def run(*arguments: str) -> pd.DataFrame:
@@ -97,3 +102,28 @@ def rescore(study_dir: str | Path, normalizer: str) -> pd.DataFrame:
     """
     rescore_study(Path(study_dir), normalizer_named(normalizer))
     return load_scores(study_dir)
+
+
+def transcribe(
+    files: str | Path | Sequence[str | Path], *overrides: str, from_study: str | Path | None = None
+) -> "list[Transcribed]":
+    """Transcribe recordings, as ``asr-sweep transcribe`` does; nothing is measured.
+
+    Args:
+        files: One recording or several.
+        overrides: Settings in Hydra's grammar, as for :func:`run`: ``"decode.chunk_length_s=20"``, ``"device=cuda"``.
+        from_study: Folder of the study whose recommended setting to take, under the overrides.
+
+    Returns:
+        What came of each recording, in order; one that could not be used has an ``error`` and no ``transcript``.
+
+    Raises:
+        BenchError: The request cannot be met as a whole; the message says how to mend it.
+    """
+    # torch takes seconds to import, and the driver of a sweep has no use for it.
+    from bench.transcription.run import Unwatched, transcripts
+    from bench.transcription.settings import settle
+
+    paths = [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
+    settled = settle(overrides, None if from_study is None else Path(from_study))
+    return list(transcripts(paths, settled, Unwatched()))

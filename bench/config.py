@@ -41,10 +41,34 @@ class Attention(StrEnum):
 
 
 class DataSource(StrEnum):
-    """Where utterances come from."""
+    """Where utterances come from; the readers are in :mod:`bench.data.sources`."""
 
     demo = "demo"
     manifest = "manifest"
+    folder = "folder"
+    common_voice = "common_voice"
+    librispeech = "librispeech"
+    hub = "hub"
+    synthetic = "synthetic"
+
+
+class Choice(StrEnum):
+    """Which utterances ``data.limit`` leaves.
+
+    ``first`` takes them in their order; ``random`` draws them by ``data.seed``; ``speakers`` draws the same number of
+    every speaker, as far as each has so many.
+    """
+
+    first = "first"
+    random = "random"
+    speakers = "speakers"
+
+
+class OnError(StrEnum):
+    """What follows an utterance that cannot be used: it is left out and counted, or nothing runs."""
+
+    skip = "skip"
+    fail = "fail"
 
 
 class Strategy(StrEnum):
@@ -69,6 +93,9 @@ class Merge(StrEnum):
     pipeline = "pipeline"
 
 
+SPLIT = "SPLIT"
+"""What stands for ``data.split`` in the path of a manifest, a folder or a file of sentences."""
+
 AUTO = "auto"
 """Value of ``decode.batch_size`` that lets a run find the largest batch that fits."""
 
@@ -78,6 +105,7 @@ class NormalizerName(StrEnum):
 
     whisper_english = "whisper_english"
     whisper_basic = "whisper_basic"
+    multilingual = "multilingual"
     none = "none"
 
 
@@ -93,6 +121,8 @@ class ModelConfig:
         compile: Compile the model with ``torch.compile``; the first windows then take minutes, the rest less time.
         max_window_s: Longest window the model can take, in seconds, where that is known; null leaves the check to
             the model itself. Whisper sees 30 s.
+        hop_length: Samples between the feature frames; null is the model's own. Another one is refused, since the
+            weights know no other; ``asr-sweep features`` shows what it would look like.
     """
 
     name: str = "packaged/whisper-tiny.en"
@@ -101,6 +131,41 @@ class ModelConfig:
     attention: Attention = Attention.sdpa
     compile: bool = False
     max_window_s: float | None = None
+    hop_length: int | None = None
+
+
+@dataclass(frozen=True)
+class HubConfig:
+    """What of a data set of the ``datasets`` library is used.
+
+    Attributes:
+        subset: Its configuration, such as a language; null where it has one only.
+        revision: Branch, tag or commit; null is the newest.
+        streaming: Fetch only the utterances that are used, from the first on.
+        audio: Column of the audio.
+        text: Column of the transcripts.
+        speaker: Column of the speakers; null where none is.
+    """
+
+    subset: str | None = None
+    revision: str | None = None
+    streaming: bool = False
+    audio: str = "audio"
+    text: str = "text"
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """How sentences are spoken.
+
+    Attributes:
+        voices: espeak-ng's voices, a language with or without a variant (``en-us``, ``cy+f2``), which take turns.
+        rate_wpm: Speed in words a minute.
+    """
+
+    voices: list[str] = field(default_factory=lambda: ["en-us"], hash=False)
+    rate_wpm: int = 150
 
 
 @dataclass(frozen=True)
@@ -109,17 +174,34 @@ class DataConfig:
 
     Attributes:
         source: Kind of source.
-        path: The manifest (CSV or JSONL); must be null for the demo recordings.
-        root: Folder that relative audio paths start from and must stay under; null is the manifest's own folder.
+        path: The manifest, the corpus's folder, the data set's name, or the file of sentences; null for the demo.
+        split: Which part of a corpus (``train``, ``test-other``); in the path of a manifest, a folder or a file of
+            sentences, ``SPLIT`` stands for it.
+        root: Folder that a manifest's relative audio paths start from and must stay under; null is its own folder.
         allow_outside_root: Accept audio paths that leave ``root``.
-        limit: Use only the first ``limit`` utterances.
+        limit: Number of utterances to use, of those that can be; null is all.
+        choice: Which ones that leaves.
+        seed: Seeds the choice, the same on every machine.
+        max_duration_s: Seconds beyond which an utterance is not used; null is no limit.
+        on_error: What follows an utterance that cannot be used.
+        allow_leaks: Kinds of clashes between splits that are accepted; see :mod:`bench.data.leaks`.
+        hub: More about a data set of the ``datasets`` library.
+        synthetic: More about synthesised speech.
     """
 
     source: DataSource = DataSource.demo
     path: str | None = None
+    split: str | None = None
     root: str | None = None
     allow_outside_root: bool = False
     limit: int | None = None
+    choice: Choice = Choice.first
+    seed: int = 0
+    max_duration_s: float | None = 14_400.0
+    on_error: OnError = OnError.skip
+    allow_leaks: list[str] = field(default_factory=list, hash=False)
+    hub: HubConfig = field(default_factory=HubConfig)
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
 
 
 @dataclass(frozen=True)

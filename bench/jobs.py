@@ -4,17 +4,19 @@ import hashlib
 import json
 from collections.abc import Iterable
 
-from bench.assets.models import LocalModel, locate
+from bench.assets.models import LocalModel, locate, own_hop_length
 from bench.config import Config, DataConfig, Engine, flatten
 from bench.data.dataset import DataSet, load_dataset
 from bench.data.holdout import Part, part_of
+from bench.errors import ConfigError
 from bench.records import Job
 from bench.search.points import Candidate, name_of
 
-# Data and models are identified by what they hold, not by where they lie; max_window_s only guards impossible points.
+# Data and models are identified by what they hold, not by where they lie; the other two only guard against what cannot
+# be: a window that the model cannot see, and a hop length that is not its own.
 _IDENTITY_PREFIXES = ("model.", "decode.")
 _IDENTITY_NAMES = ("device", "engine", "threads", "seed")
-_NOT_IDENTITY = {"model.name", "model.max_window_s"}
+_NOT_IDENTITY = {"model.name", "model.max_window_s", "model.hop_length"}
 
 
 def trial_id(config: Config, model: str, data: str) -> str:
@@ -45,19 +47,20 @@ class JobMaker:
         DataError: A manifest cannot be used, or holds too little to keep a part of it aside.
         ModelError: A model's files cannot be had.
         AssetError: A packaged model or recording cannot be had.
+        ConfigError: A configuration asks for a hop length that is not its model's own.
     """
 
     def __init__(self, configs: Iterable[Config]) -> None:
         self._datasets: dict[tuple[DataConfig, Part, float], DataSet] = {}
         self._models: dict[tuple[str, str], LocalModel] = {}
         for config in configs:
-            self._data(config, Part.search)
+            self.data(config, Part.search)
             self._model(config)
 
     def jobs(self, candidate: Candidate, part: Part = Part.search) -> list[Job]:
         """Make the runs of a trial, one a replicate."""
         config = candidate.config
-        data, model = self._data(config, part), self._model(config)
+        data, model = self.data(config, part), self._model(config)
         return [
             Job(
                 study=config.study,
@@ -76,7 +79,8 @@ class JobMaker:
             for replicate in range(config.measure.replicates)
         ]
 
-    def _data(self, config: Config, part: Part) -> DataSet:
+    def data(self, config: Config, part: Part = Part.search) -> DataSet:
+        """Look up a configuration's data, or the part of it that is for the search or kept aside."""
         key = config.data, part, config.search.holdout
         if key not in self._datasets:
             self._datasets[key] = part_of(load_dataset(config.data), part, config.search.holdout)
@@ -84,8 +88,33 @@ class JobMaker:
 
     def _model(self, config: Config) -> LocalModel | None:
         if config.engine is Engine.fake:
+            _refuse_other_hop_length(config, None)
             return None
         key = config.model.name, config.model.weights.value
         if key not in self._models:
             self._models[key] = locate(config.model.name, config.model.weights)
+        _refuse_other_hop_length(config, self._models[key])
         return self._models[key]
+
+
+def _refuse_other_hop_length(config: Config, model: LocalModel | None) -> None:
+    """Let nothing be scored on features that the weights were not trained on: the text would say nothing of the model.
+
+    Raises:
+        ConfigError: ``model.hop_length`` is neither null nor the model's own.
+    """
+    asked, name = config.model.hop_length, config.model.name
+    if asked is None:
+        return
+    own = own_hop_length(model.folder) if model else None
+    if own is None:
+        raise ConfigError(
+            f"model.hop_length={asked}: the files of {name} name no hop length, as those of a model that reads the"
+            " waveform itself; leave model.hop_length=null"
+        )
+    if asked != own:
+        raise ConfigError(
+            f"model.hop_length={asked}: {name} was trained on frames {own} samples apart, and a score at another hop"
+            " would measure that mismatch; use model.hop_length=null, or look at it with: asr-sweep features AUDIO"
+            f" --model {name} --hop-length {asked}"
+        )

@@ -57,6 +57,10 @@ class Progress:
             parts.append(f"{skipped} impossible points skipped")
         self._console.print(", ".join(parts), highlight=False)
 
+    def noted(self, message: str) -> None:
+        """Show what is good to know before anything runs."""
+        self._console.print(escape(message), highlight=False, soft_wrap=True)
+
     def warned(self, message: str) -> None:
         """Show what may be a mistake."""
         self._console.print(escape(f"warning: {message}"), highlight=False, soft_wrap=True)

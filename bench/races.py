@@ -30,11 +30,14 @@ class Race:
     Attributes:
         level: Greatest probability of ending a run that is no worse.
         objectives: Columns that a rival must be better in, all of them.
+        goal: All that is sought, constraints too, as text; runs ended under another one would have gone on, or others
+            would have been ended.
         rivals: Whom to beat; without any, the run is only divided into the same stages as the others.
     """
 
     level: float
     objectives: tuple[str, ...]
+    goal: str
     rivals: tuple[Rival, ...] = ()
 
 

@@ -39,17 +39,18 @@ class Status(StrEnum):
     pruned = "pruned"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One transcribed span of a recording.
 
     Attributes:
         utterance_id: Unique within a data set, stable between runs.
-        path: The recording.
+        path: The recording; of no meaning where there is an error.
         text: Reference transcript, as the manifest has it.
         speaker: Speaker label, if known.
         start_s: Start of the span within the recording, in seconds.
         duration_s: Length of the span in seconds; null reaches to the end of the recording.
+        error: Why it cannot be used, where that is known before its audio is read.
     """
 
     utterance_id: str
@@ -58,6 +59,7 @@ class Utterance:
     speaker: str | None = None
     start_s: float = 0.0
     duration_s: float | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)

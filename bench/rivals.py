@@ -43,7 +43,8 @@ class Rivals:
         ]
         columns = tuple(metric.column for metric in self._goal.objectives)
         best = [self._rival(row, job) for row in self._front(rows)[:_MOST_RIVALS]]
-        return Race(job.config.search.racing_level, columns, tuple(rival for rival in best if rival is not None))
+        rivals = tuple(rival for rival in best if rival is not None)
+        return Race(job.config.search.racing_level, columns, str(self._goal), rivals)
 
     def _front(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Keep the rows that no other is as good as in all objectives; of equals, the first to run."""

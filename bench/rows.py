@@ -44,6 +44,8 @@ def run_row(result: RunResult) -> Row:
         row |= _outcome_columns(result.outcome, result.wall_s)
         row |= _energy_columns(result, result.outcome) | _price_columns(job.config, result.outcome)
         environment = dataclasses.replace(environment, **dataclasses.asdict(result.outcome.runtime))
+    if job.race is not None:
+        row["race_goal"] = job.race.goal
     if result.standing is not None:
         told = dataclasses.asdict(result.standing)
         # A run that was ended reports nothing else; of the others these are not the whole peaks.

@@ -4,6 +4,7 @@ Schema versions:
     1: first.
     2: certificate, latencies, marks, energy, counters, footprint, the memory's kinds, more of the environment.
     3: the trial's number and point, the part of the data, racing.
+    4: the source of the data and its choice, what a race was for.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ from bench.metrics import ALL as METRICS
 from bench.readings import PHASES, Counters, Environment, Footprint, MemoryUse, Sample
 from bench.records import Degeneracy
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # The study has a column of its own.
 _NOT_COLUMNS = {"study"}
@@ -87,6 +88,7 @@ _RUN_COLUMNS = [
     ("audio_s", pa.float64()),
     ("audio_files_decoded", pa.int64()),
     ("batch_size", pa.int64()),
+    ("race_goal", pa.string()),
     ("race_share", pa.float64()),
     ("race_stage_share", pa.list_(pa.float64())),
     ("race_stage_s", pa.list_(pa.float64())),
@@ -201,7 +203,7 @@ _LEDGER = {
         "model.fingerprint",
         "data.fingerprint",
     ),
-    *("race_share", "race_stage_share", "race_stage_s", "race_wer", "race_rtfx", "race_beaten_by"),
+    *("race_goal", "race_share", "race_stage_share", "race_stage_s", "race_wer", "race_rtfx", "race_beaten_by"),
     *METRICS,
     *SETTINGS,
 }

@@ -18,6 +18,7 @@ from bench.config import Config, flatten
 from bench.data.holdout import Part
 from bench.errors import StoreError
 from bench.execute.local import LocalExecutor
+from bench.forecast.precision import precision_lines
 from bench.jobs import JobMaker
 from bench.ledger import Ledger
 from bench.measure.counters import usable_cpus
@@ -69,6 +70,10 @@ class Listener(Protocol):
         """Told once, before anything runs: the study's runs, those already done, and points set aside."""
         ...
 
+    def noted(self, message: str) -> None:
+        """Told of what is good to know before anything runs."""
+        ...
+
     def warned(self, message: str) -> None:
         """Told of what may be a mistake and is run all the same."""
         ...
@@ -99,8 +104,7 @@ def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
     """
     config = study.config
     # Whatever is wrong with the request shows here, before anything of it is on disk.
-    configs = [*study.grid.points, *(study.points.sources() if study.searches and study.points else ())]
-    maker = JobMaker(configs)
+    maker = JobMaker(_sources(study))
     study_dir = Path(config.results.root) / config.study
     study_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -119,10 +123,7 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
     agenda = Agenda(study, ledger, maker)
     environment = describe()
     store.write_study(study_dir, _description(study, command, environment, store.read_study(study_dir) or {}))
-    listener.planned(agenda.planned, agenda.done, len(study.grid.skipped))
-    if warning := _oversubscription(agenda.jobs):
-        listener.warned(warning)
-
+    _announce(study, maker, agenda, listener)
     _mirror(study, study_dir, ledger)
     executed, out_of_budget = 0, None
     with _interruptible() as interrupt:
@@ -169,6 +170,21 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
         invalid=len(doubted),
         reruns=max((ledger.reruns(job.run_id) for job in doubted), default=0),
     )
+
+
+def _announce(study: Composed, maker: JobMaker, agenda: Agenda, listener: Listener) -> None:
+    """Tell what is going to happen, and what is good to know before it does."""
+    listener.planned(agenda.planned, agenda.done, len(study.grid.skipped))
+    if agenda.done < agenda.planned:
+        for line in precision_lines(_sources(study), maker):
+            listener.noted(line)
+    if warning := _oversubscription(agenda.jobs):
+        listener.warned(warning)
+
+
+def _sources(study: Composed) -> list[Config]:
+    """List configurations with every model and data set that the study may run."""
+    return [*study.grid.points, *(study.points.sources() if study.searches and study.points else ())]
 
 
 def _mirror(study: Composed, study_dir: Path, ledger: Ledger) -> None:
@@ -247,6 +263,13 @@ def _refuse_other_protocol(study_dir: Path, ledger: Ledger, config: Config) -> N
             raise StoreError(
                 f"{study_dir} holds runs made with {name}={value}, this start asks for {settings[name]};"
                 " choose another name with study=NAME, or ask for the same"
+            )
+    goal = str(parse_goal(config.search.objectives, config.search.constraints))
+    for row in ledger.rows(Part.search):
+        if row["status"] == Status.pruned and row["race_goal"] not in (None, goal):
+            raise StoreError(
+                f"{study_dir} holds runs that a race for {row['race_goal']} ended early, which one for {goal} might not"
+                " have; choose another name with study=NAME, or give the same search.objectives and search.constraints"
             )
 
 

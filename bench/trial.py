@@ -4,14 +4,14 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from bench.config import Config, Weights
+from bench.config import Config, OnError, Weights
 from bench.data.audio import load_recordings
 from bench.errors import AudioError
 from bench.inference.batch_size import largest
@@ -50,14 +50,15 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
     device.require(config.device)
     synchronize = device.synchronizer(config.device)
     memory.bound_heap()
-    _seed(config)
+    seed_everything(config)
     rss_at_start_mib = memory.resident_mib()
 
     engine, loading = _load(job, synchronize, mark)
 
     mark("audio")
     started = time.perf_counter()
-    loaded = load_recordings(job.utterances, engine.rate_hz)
+    utterances = _with_words(job.utterances, config)
+    loaded = load_recordings(utterances, engine.rate_hz, config.data.max_duration_s)
     audio_decode_s = time.perf_counter() - started
     work = _prepare(engine, loaded.recordings, config, synchronize, mark)
 
@@ -145,6 +146,28 @@ def _memory_use(rss_at_start_mib: float | None, loading: _Loading, on: str) -> M
     )
 
 
+def _with_words(utterances: Sequence[Utterance], config: Config) -> list[Utterance]:
+    """Mark utterances whose references have no words: against them nothing can be right.
+
+    Random weights are compared with nothing, and need none.
+    """
+    if config.model.weights is Weights.random:
+        return list(utterances)
+    normalize = normalizer(config.score.normalizer)
+
+    def why(text: str) -> str:
+        said = f"{text!r:.80} has no words under score.normalizer={config.score.normalizer}" if text else "is empty"
+        return f"its transcript {said}; give what is said, or take it out of the data"
+
+    return [
+        # A normaliser may leave a full stop, which is no word.
+        item
+        if item.error is not None or any(map(str.isalnum, normalize(item.text)))
+        else replace(item, error=why(item.text))
+        for item in utterances
+    ]
+
+
 def _prepare(
     engine: Engine,
     audio: Sequence[Samples | AudioError],
@@ -154,13 +177,19 @@ def _prepare(
 ) -> Work:
     """Cut what could be decoded into windows, and settle how many go together."""
     recordings = [samples for samples in audio if not isinstance(samples, AudioError)]
+    unusable = [samples for samples in audio if isinstance(samples, AudioError)]
     if not recordings:
-        raise AudioError(f"none of the {len(audio)} utterances can be used; the first: {audio[0]}")
+        raise AudioError(f"none of the {len(audio)} utterances can be used; the first: {unusable[0]}")
+    if unusable and config.data.on_error is OnError.fail:
+        raise AudioError(
+            f"{len(unusable)} of the {len(audio)} utterances cannot be used (data.on_error=fail); the first:"
+            f" {unusable[0]}"
+        )
     plans = plan(engine, recordings, config.decode)
     batch_size = config.decode.batch_size
     if isinstance(batch_size, str):
         mark("batch size")
-        batch_size = _largest_batch(engine, recordings, plans, config)
+        batch_size = largest_batch(engine, recordings, plans, config)
         # What was tried and did not fit is no part of what inference needs.
         memory.reset_peak()
         device.reset_gpu_peaks(config.device)
@@ -185,7 +214,8 @@ def _referee(job: Job, audio: Sequence[Samples | AudioError]) -> Referee | None:
     return Referee(job.race, usable, normalizer(job.config.score.normalizer), job.config.seed, peaks_mib)
 
 
-def _seed(config: Config) -> None:
+def seed_everything(config: Config) -> None:
+    """Seed every random generator of this process, and set its threads."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     random.seed(config.seed)
@@ -193,7 +223,19 @@ def _seed(config: Config) -> None:
     torch.manual_seed(config.seed)
 
 
-def _largest_batch(engine: Engine, recordings: Sequence[Samples], plans: Plans, config: Config) -> int:
+def largest_batch(engine: Engine, recordings: Sequence[Samples], plans: Plans, config: Config) -> int:
+    """Find how many windows go together at most, by decoding ever larger batches.
+
+    Args:
+        engine: A loaded model.
+        recordings: Mono audio at ``engine.rate_hz``, each of shape ``(samples,)``.
+        plans: Their windows.
+        config: Where the model runs.
+
+    Raises:
+        MemoryError: Not even one window fits.
+    """
+
     def attempt(size: int) -> None:
         try:
             decode_once(engine, recordings, plans, size, PhaseClock())

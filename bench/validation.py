@@ -4,6 +4,7 @@ import math
 
 from bench.config import (
     AUTO,
+    SPLIT,
     Config,
     DataConfig,
     DataSource,
@@ -61,7 +62,9 @@ def _validate_counts(config: Config) -> None:
     bounds: list[tuple[str, int | None, int, int]] = [
         ("decode.batch_size", None if isinstance(batch_size, str) else batch_size, 1, _MOST),
         ("decode.num_beams", config.decode.num_beams, 1, _MOST),
+        ("model.hop_length", config.model.hop_length, 1, _MOST),
         ("data.limit", config.data.limit, 1, _MOST),
+        ("data.seed", config.data.seed, 0, 2**32 - 1),
         ("threads", config.threads, 1, 1024),
         ("seed", config.seed, 0, 2**32 - 1),
         ("measure.warmup", config.measure.warmup, 0, _MOST),
@@ -118,10 +121,36 @@ def _validate_search(config: Config) -> None:
 
 
 def _validate_data(data: DataConfig) -> None:
-    if data.source is DataSource.manifest and not data.path:
-        raise ConfigError("data=manifest needs a file; add data.path=FILE.csv (columns path,text) or FILE.jsonl")
+    if data.path is None and data.source is not DataSource.demo:
+        raise ConfigError(f"data={data.source} needs a path; add data.path={_DATA_PATHS[data.source]}")
     if data.source is DataSource.demo and data.path is not None:
         raise ConfigError(f"data.path={data.path} is not used by the demo recordings; add data=manifest")
+    if data.split is None and data.source in (DataSource.common_voice, DataSource.hub):
+        raise ConfigError(f"data={data.source} has splits, and which of them is used must be said; add data.split=test")
+    if data.split is not None and (not data.split.strip() or ".." in data.split or data.split[0] in "/\\"):
+        raise ConfigError(f"data.split={data.split!r} names no part of a corpus; give one such as data.split=test")
+    templates = (DataSource.manifest, DataSource.folder, DataSource.synthetic)
+    if data.split is not None and data.source in templates and SPLIT not in (data.path or ""):
+        raise ConfigError(
+            f"data.split={data.split} is not used by data.path={data.path}; write {SPLIT} where it belongs in the path,"
+            f" such as lists/{SPLIT}.csv, or leave data.split out"
+        )
+    if data.max_duration_s is not None and not 0 < data.max_duration_s < math.inf:
+        raise ConfigError(
+            f"data.max_duration_s={data.max_duration_s:g} must be a number of seconds above 0, or null for no limit"
+        )
+    if not data.synthetic.voices:
+        raise ConfigError("data.synthetic.voices is empty; name a voice at least, such as en-us")
+
+
+_DATA_PATHS = {
+    DataSource.manifest: "FILE.csv (columns path,text), FILE.tsv or FILE.jsonl",
+    DataSource.folder: "FOLDER, with audio files and a .txt beside each, or metadata.csv",
+    DataSource.common_voice: "the folder of one language, with train.tsv and clips/",
+    DataSource.librispeech: "the folder LibriSpeech was unpacked to",
+    DataSource.hub: "NAME, such as google/fleurs",
+    DataSource.synthetic: "FILE.txt, one sentence a line",
+}
 
 
 def _validate_strategy(decode: DecodeConfig) -> None:

@@ -8,9 +8,13 @@ import sys
 import wave
 from array import array
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.assets.cache import CACHE_VARIABLE, cache_root
 
@@ -67,6 +71,53 @@ def write_wav() -> Callable[..., Path]:
             file.setsampwidth(2)
             file.setframerate(rate_hz)
             file.writeframes(content[: frames * channels * 2])
+        return path
+
+    return write
+
+
+CODECS = {
+    ".wav": "pcm_s16le",
+    ".flac": "flac",
+    ".mp3": "libmp3lame",
+    ".m4a": "aac",
+    ".mp4": "aac",
+    ".webm": "libopus",
+    ".ogg": "libopus",
+    ".mkv": "flac",
+}
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., Path]:
+    """Make `encode(path, samples, rate_hz, to_hz=rate_hz, channels=1, bit_rate=None)`: a file of the ending's codec.
+
+    The samples are 16-bit integers of one channel, shape `(samples,)`; with two channels both hold them.
+    """
+
+    def write(
+        path: Path,
+        samples: NDArray[np.int16],
+        rate_hz: int,
+        to_hz: int | None = None,
+        channels: int = 1,
+        bit_rate: int | None = None,
+    ) -> Path:
+        codec = CODECS[path.suffix]
+        to_hz = 48_000 if codec == "libopus" else to_hz or rate_hz
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=to_hz, layout="mono" if channels == 1 else "stereo")
+            assert isinstance(stream, av.AudioStream)
+            if bit_rate is not None:
+                stream.bit_rate = bit_rate
+            interleaved = np.repeat(samples, channels)[np.newaxis]
+            frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout=stream.layout.name)
+            frame.sample_rate, frame.time_base, frame.pts = rate_hz, Fraction(1, rate_hz), 0
+            resampler = av.AudioResampler(
+                format=stream.format, layout=stream.layout, rate=to_hz, frame_size=stream.frame_size or None
+            )
+            for part in [*resampler.resample(frame), *resampler.resample(None), None]:
+                container.mux(stream.encode(part))
         return path
 
     return write

@@ -30,7 +30,7 @@ WRONG = [
     ([*FAKE, "device=gpu"], "device='gpu' is unknown", "use cpu, cuda"),
     ([*FAKE, "decode.chunk_length_s=8", "decode.stride_length_s=4"], "decode.stride_length_s=4", "a stride below 4"),
     ([*FAKE, "data=manifest", "data.path=no.csv"], "no manifest at no.csv", "data.path=FILE"),
-    ([*FAKE, "data=manifest"], "data=manifest needs a file", "add data.path=FILE"),
+    ([*FAKE, "data=manifest"], "data=manifest needs a path", "add data.path=FILE"),
     ([*FAKE, "data=manifest", "data.path=outside.csv"], "leaves the data root", "data.allow_outside_root=true"),
     ([*FAKE, "data=manifest", "data.path=broken.csv"], "broken.csv line 2 has no text", "give its transcript"),
     ([*FAKE, "decode.chunk_length_s=10,20"], "decode.chunk_length_s=10,20 lists several values", "add -m"),

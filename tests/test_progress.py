@@ -69,6 +69,13 @@ def test_a_line_a_run_where_there_is_no_terminal() -> None:
     assert better.startswith("[4/5] better-0")
 
 
+def test_what_is_good_to_know_is_shown_as_it_is() -> None:
+    text = io.StringIO()
+    with Progress(Console(file=text, width=40)) as progress:
+        progress.noted("[b]data[/b].csv: 50 utterances, expect a 95 % interval")
+    assert text.getvalue() == "[b]data[/b].csv: 50 utterances, expect a 95 % interval\n"
+
+
 @pytest.mark.parametrize("part", ["3/4", "1 failed", "best 10.0 % ([b]better on cpu, chunk 30 s, stride 5 s)"])
 def test_a_terminal_shows_the_state_of_the_study(part: str) -> None:
     assert part in _shown(terminal=True)

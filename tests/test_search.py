@@ -238,8 +238,13 @@ def test_a_race_ends_what_is_worse_and_completes_the_rest(tmp_path: Path, tone_m
         assert "worse than" in run["status_reason"]
     assert set(good["race_share"]) == {1.0}
     assert all(run["inference_s"][0] == pytest.approx(sum(run["race_stage_s"])) for _, run in good.iterrows())
+    assert set(runs["race_goal"]) == {"wer"}
     # Pruned is a result: nothing of it is run again.
     assert set(bench.run(*race)["started_at"]) == set(runs["started_at"])
+    # What was ended might not have been, had more been sought.
+    for change in ("search.objectives=[wer,rtfx]", 'search.constraints=["peak_rss_mib<=100000"]'):
+        with pytest.raises(StoreError, match=r"a race for wer ended early, which one for .* might not have"):
+            bench.run(*race, change)
 
 
 def test_texts_of_a_race_are_those_of_a_run_without_one(tmp_path: Path, tone_manifest: Callable[..., Path]) -> None:

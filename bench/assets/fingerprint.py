@@ -1,6 +1,8 @@
 """Names for content: equal for equal bytes, wherever they lie."""
 
+import errno
 import hashlib
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,8 +11,10 @@ def of_file(path: Path) -> str:
     """Hash a file's whole content; SHA-256, hexadecimal.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is none: reading a pipe or a device might never end.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,5 +1,6 @@
 """Where a model's files are, before anything runs: what is fetched or unpacked here is no part of a run's load time."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ from bench.assets.architectures import ARCHITECTURES, ensure_architecture, is_ar
 from bench.assets.weights import ensure_weights, is_packaged
 from bench.config import Weights
 from bench.errors import ModelError
+
+# Where transformers keeps a feature extractor's settings: by themselves, or within those of the whole processor.
+_EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 # All that a processor, an n-gram model and safetensors weights consist of; never pickled weights, never code.
 _SMALL = ("*.json", "*.txt", "*.model")
@@ -59,6 +63,31 @@ def locate(name: str, weights: Weights = Weights.pretrained) -> LocalModel:
     return LocalModel(
         folder, fingerprint.of_parts(part for path in files for part in (path.name, fingerprint.of_file(path)))
     )
+
+
+def own_hop_length(folder: Path) -> int | None:
+    """Read from a model's files how many samples lie between its feature frames; no model library takes part.
+
+    Args:
+        folder: The model's folder, as :func:`locate` gives it.
+
+    Returns:
+        The hop length in samples; null where the files name none, as those of models that read the waveform itself.
+
+    Raises:
+        ModelError: A file is no JSON.
+    """
+    for path in (folder / name for name in _EXTRACTOR_FILES):
+        if not path.is_file():
+            continue
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(f"{path} cannot be read ({error}); fetch the model anew") from error
+        hop_length = settings.get("feature_extractor", settings).get("hop_length")
+        if hop_length is not None:
+            return int(hop_length)
+    return None
 
 
 def _architecture(name: str, weights: Weights) -> Path:

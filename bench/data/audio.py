@@ -13,10 +13,12 @@ import soxr
 
 from bench.assets.fingerprint import of_file, of_parts
 from bench.data import audio_cache
+from bench.data.complete import is_cut_short, promised_s
+from bench.data.lengths import file_s, too_long
 from bench.errors import AudioError
 from bench.records import Samples, Utterance
 
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 """Part of the name of every cached decoding; to be raised with whatever changes the samples."""
 
 _SLACK_S = 0.5  # manifests round, and players count a file's padding
@@ -38,10 +40,16 @@ class LoadedAudio:
     from_cache: int
 
 
-def load_recordings(utterances: Sequence[Utterance], rate_hz: int) -> LoadedAudio:
+def load_recordings(utterances: Sequence[Utterance], rate_hz: int, max_duration_s: float | None = None) -> LoadedAudio:
     """Load each utterance's audio at ``rate_hz``; one that cannot be had is represented by its error.
 
-    Utterances of one recording share its samples, and so do runs: see :mod:`bench.data.audio_cache`.
+    Utterances of one recording share its samples, and so do runs: see :mod:`bench.data.audio_cache`. The file of an
+    utterance that has an error already is not opened.
+
+    Args:
+        utterances: What to load.
+        rate_hz: Samples a second to have.
+        max_duration_s: Seconds beyond which an utterance is not used; null is no limit.
 
     Raises:
         AssetError: There is nowhere to write decoded audio to.
@@ -49,9 +57,13 @@ def load_recordings(utterances: Sequence[Utterance], rate_hz: int) -> LoadedAudi
     sources: dict[Path, Samples | AudioError] = {}
     decoded: list[str] = []
     from_cache = 0
-    for path in dict.fromkeys(utterance.path for utterance in utterances):
+    usable = [utterance for utterance in utterances if utterance.error is None]
+    in_parts = {utterance.path for utterance in usable if utterance.start_s or utterance.duration_s is not None}
+    for path in dict.fromkeys(utterance.path for utterance in usable):
         try:
             content = _fingerprint(path)
+            if max_duration_s is not None and path not in in_parts:
+                _refuse_too_long(path, max_duration_s)
             name = _entry_name(path, content, rate_hz)
             samples = audio_cache.find(name)
             if samples is None:
@@ -64,8 +76,20 @@ def load_recordings(utterances: Sequence[Utterance], rate_hz: int) -> LoadedAudi
             sources[path] = error
     if decoded:
         audio_cache.trim(keep=decoded)
-    recordings = [_span(sources[utterance.path], utterance, rate_hz) for utterance in utterances]
+    recordings = [
+        _span(sources[utterance.path], utterance, rate_hz, max_duration_s)
+        if utterance.error is None
+        else AudioError(utterance.error)
+        for utterance in utterances
+    ]
     return LoadedAudio(recordings, len(decoded), from_cache)
+
+
+def _refuse_too_long(path: Path, most_s: float) -> None:
+    """Refuse a file whose header already says that it is too long: decoding it might take hours and fill the cache."""
+    whole_s = file_s(path)
+    if whole_s is not None and whole_s > most_s:
+        raise AudioError(f"{path}: {too_long(whole_s, most_s)}")
 
 
 def decode_audio(path: Path, rate_hz: int) -> Samples:
@@ -82,6 +106,18 @@ def decode_audio(path: Path, rate_hz: int) -> Samples:
     if isinstance(samples, AudioError):
         raise samples
     return samples
+
+
+def native_rate_hz(path: Path) -> int:
+    """Read the sampling rate of a file's first audio stream, in hertz; nothing is decoded.
+
+    Raises:
+        AudioError: The file is missing, holds no audio, or is none that FFmpeg knows.
+    """
+    with _named(path), av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise ValueError("it has no audio stream")
+        return int(container.streams.audio[0].rate)
 
 
 def _entry_name(path: Path, content: str, rate_hz: int) -> str:
@@ -106,13 +142,24 @@ def _decode(path: Path, content: str, rate_hz: int) -> Iterator[Samples]:
         if not container.streams.audio:
             raise ValueError("it has no audio stream")
         stream = container.streams.audio[0]
+        promised = promised_s(path, container, stream)
         for block in _resampled(_mono(path, container, stream), stream.rate, rate_hz):
             count += len(block)
             yield block
+        if is_cut_short(path, container.format.name, promised, count / rate_hz):
+            raise AudioError(_cut_short(path, promised, count / rate_hz))
     if not count:
         raise AudioError(f"{path} is shorter than one sample at {rate_hz} Hz; take it out of the manifest")
     if _fingerprint(path) != content:
         raise AudioError(f"{path} changed while it was decoded; run again once it is complete")
+
+
+def _cut_short(path: Path, promised: float | None, decoded_s: float) -> str:
+    what = "has no last page" if promised is None else f"promises {promised:.2f} s"
+    return (
+        f"{path} {what} and holds {decoded_s:.2f} s: it was cut short or damaged; copy it again from its source, or if"
+        f" this is all there is, write it anew: ffmpeg -i {path.name} -c copy NEW{path.suffix}"
+    )
 
 
 def _mono(path: Path, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Samples]:
@@ -151,11 +198,17 @@ def _named(path: Path) -> Iterator[None]:
         raise AudioError(f"{path} cannot be decoded ({reason}); check that it is a complete audio file") from error
 
 
-def _span(whole: Samples | AudioError, utterance: Utterance, rate_hz: int) -> Samples | AudioError:
-    if isinstance(whole, AudioError) or (utterance.start_s == 0.0 and utterance.duration_s is None):
+def _span(
+    whole: Samples | AudioError, utterance: Utterance, rate_hz: int, max_duration_s: float | None
+) -> Samples | AudioError:
+    if isinstance(whole, AudioError):
         return whole
     whole_s = len(whole) / rate_hz
     stop_s = whole_s if utterance.duration_s is None else utterance.start_s + utterance.duration_s
+    if max_duration_s is not None and stop_s - utterance.start_s > max_duration_s:
+        return AudioError(f"{utterance.path}: {too_long(stop_s - utterance.start_s, max_duration_s)}")
+    if utterance.start_s == 0.0 and utterance.duration_s is None:
+        return whole
     if utterance.start_s >= whole_s or stop_s > whole_s + _SLACK_S:
         return AudioError(
             f"{utterance.path}: the span from {utterance.start_s:g} s to {stop_s:g} s does not lie within its"

@@ -1,13 +1,21 @@
 """A configuration's data: its utterances, a name for people, and a fingerprint for machines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.assets import fingerprint
 from bench.assets.recordings import ensure_demo_recordings
-from bench.config import DataConfig, DataSource
-from bench.data.manifest import read_manifest
+from bench.config import SPLIT, DataConfig, DataSource, OnError
+from bench.data.choice import choose as chosen
+from bench.data.sources.common_voice import read_common_voice
+from bench.data.sources.entries import Entry, Utterances
+from bench.data.sources.folder import read_folder
+from bench.data.sources.hub import read_hub
+from bench.data.sources.librispeech import read_librispeech
+from bench.data.sources.manifest import read_manifest
+from bench.data.sources.synthetic import ensure_spoken, entries_of, sentences_of
+from bench.errors import DataError
 from bench.records import Utterance
 
 
@@ -27,25 +35,85 @@ class DataSet:
 
 
 def load_dataset(config: DataConfig) -> DataSet:
-    """Read the data a configuration names, making the demo recordings first where they are asked for.
+    """Read the data a configuration names, making recordings first where they are synthesised.
+
+    Utterances that cannot be used are part of it, each with its reason, unless ``data.limit`` chooses among the others.
 
     Raises:
-        DataError: The manifest cannot be used.
-        AssetError: The demo recordings cannot be made.
+        DataError: The source cannot be read or names no utterance that can be used, or ``data.on_error`` is ``fail``
+            and there is one that cannot.
+        AssetError: Recordings cannot be made, or the cache cannot be written.
     """
+    utterances = _read(config)
+    where = config.path or "the demo recordings"
+    unusable = [item for item in utterances if item.error is not None]
+    if not utterances:
+        raise DataError(f"{where} names no utterance; give at least one, with its audio and text")
+    if len(unusable) == len(utterances):
+        raise DataError(
+            f"none of the {len(utterances)} utterances of {where} can be used; the first: {unusable[0].error}"
+        )
+    if unusable and config.on_error is OnError.fail:
+        raise DataError(
+            f"{len(unusable)} of the {len(utterances)} utterances of {where} cannot be used; the first:"
+            f" {unusable[0].error}; mend them, or leave them out with data.on_error=skip"
+        )
+    return DataSet(_name(config), tuple(utterances), _fingerprint(utterances))
+
+
+def _read(config: DataConfig) -> list[Utterance]:
+    def choose(utterances: Sequence[Utterance]) -> list[Utterance]:
+        return chosen(utterances, config.limit, config.choice, config.seed)
+
+    if config.source is DataSource.hub:
+        return read_hub(config, choose)
+    root, entries = _entries(config)
+    outside = config.allow_outside_root and config.source in (DataSource.manifest, DataSource.folder)
+    found = Utterances(root, allow_outside_root=outside, max_duration_s=config.max_duration_s)
+    for entry in entries:
+        found.add(entry)
+    return choose(found.found)
+
+
+def _entries(config: DataConfig) -> tuple[Path, Iterator[Entry]]:
+    """Name the folder that a source's paths start from, and read what it says."""
+    path = Path(_path(config))
+    match config.source:
+        case DataSource.manifest:
+            root = Path(config.root or path.parent)
+            if config.root and not root.is_dir():
+                raise DataError(f"data.root={root} is not a folder; give the one that the manifest's paths start from")
+            return root, read_manifest(path)
+        case DataSource.folder:
+            return path, read_folder(path)
+        case DataSource.common_voice:
+            return path, read_common_voice(path, str(config.split))
+        case DataSource.librispeech:
+            root = path / (config.split or "")
+            return root, read_librispeech(root)
+        case DataSource.synthetic:
+            sentences, voices = sentences_of(path), config.synthetic.voices
+            root = ensure_spoken(sentences, voices, config.synthetic.rate_wpm)
+            return root, entries_of(path, sentences, voices)
+        case _:
+            root = ensure_demo_recordings()
+            return root, read_manifest(root / "manifest.csv")
+
+
+def _path(config: DataConfig) -> str:
+    path = config.path or ""
+    return path.replace(SPLIT, config.split) if config.split else path
+
+
+def _name(config: DataConfig) -> str:
     if config.source is DataSource.demo:
-        manifest = ensure_demo_recordings() / "manifest.csv"
-        name = "demo"
-    else:
-        manifest = Path(config.path or "")
-        name = f"{manifest.resolve().parent.name}/{manifest.name}"
-    utterances = read_manifest(
-        manifest,
-        Path(config.root) if config.root else None,
-        allow_outside_root=config.allow_outside_root,
-        limit=config.limit,
-    )
-    return DataSet(name, tuple(utterances), _fingerprint(utterances))
+        return "demo"
+    if config.source is DataSource.hub:
+        return f"{config.path}/{config.split}"
+    path = Path(_path(config)).resolve()
+    if config.source in (DataSource.common_voice, DataSource.librispeech):
+        return f"{path.name}/{config.split}" if config.split else path.name
+    return f"{path.parent.name}/{path.name}"
 
 
 def subset(data: DataSet, name: str, utterances: Sequence[Utterance]) -> DataSet:
@@ -65,6 +133,9 @@ def _fingerprint(utterances: Iterable[Utterance]) -> str:
     files: dict[Path, str] = {}
     parts: list[str] = []
     for item in utterances:
+        if item.error is not None:
+            parts += ["unusable", item.text]
+            continue
         if item.path not in files:
             files[item.path] = _content(item.path)
         parts += [files[item.path], item.text, repr(item.start_s), repr(item.duration_s)]

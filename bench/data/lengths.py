@@ -16,20 +16,25 @@ def lengths_s(utterances: Sequence[Utterance]) -> list[float | None]:
     whole: dict[Path, float | None] = {}
     found: list[float | None] = []
     for utterance in utterances:
+        if utterance.error is not None:
+            found.append(None)
+            continue
         if utterance.path not in whole:
-            whole[utterance.path] = _file_s(utterance.path)
-        file_s = whole[utterance.path]
-        if file_s is None or utterance.start_s >= file_s:
+            whole[utterance.path] = file_s(utterance.path)
+        whole_s = whole[utterance.path]
+        if whole_s is None or utterance.start_s >= whole_s:
             found.append(None)
         elif utterance.duration_s is None:
-            found.append(file_s - utterance.start_s)
+            found.append(whole_s - utterance.start_s)
         else:
-            found.append(min(utterance.duration_s, file_s - utterance.start_s))
+            found.append(min(utterance.duration_s, whole_s - utterance.start_s))
     return found
 
 
-def _file_s(path: Path) -> float | None:
-    """Read a file's length from its header, or where that has none from its packets."""
+def file_s(path: Path) -> float | None:
+    """Read a file's seconds from its header, or where that has none from its packets; null where it has no audio."""
+    if not path.is_file():  # to open a pipe might take forever
+        return None
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
@@ -43,3 +48,8 @@ def _file_s(path: Path) -> float | None:
             return float(packets * stream.time_base) if packets and stream.time_base else None
     except (av.FFmpegError, OSError, ValueError):
         return None
+
+
+def too_long(seconds: float, most_s: float) -> str:
+    """Say that an utterance is longer than ``data.max_duration_s`` allows."""
+    return f"{seconds:.0f} s is longer than data.max_duration_s={most_s:g}; cut it, or allow more (null is no limit)"

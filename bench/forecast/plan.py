@@ -1,5 +1,6 @@
 """The dry run: a grid's forecast from a few short runs, made and stored while nothing else of the study runs."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from bench.config import AUTO, Config, OnOom, Strategy, flatten
 from bench.data.lengths import lengths_s
 from bench.errors import DataError, StoreError
 from bench.execute.local import LocalExecutor
+from bench.forecast.precision import precision_lines
 from bench.forecast.probes import Part, Point, Probe, point_of, try_out
 from bench.forecast.record import Forecast, ProbeRecord, Totals, TrialForecast, write_forecast
 from bench.forecast.strata import Foretold, Stratum, choose, stratum_of
@@ -50,6 +52,8 @@ def forecast_study(study: Composed, command: str, tell: Tell) -> Forecast:
             agenda = Agenda(study, ledger, maker)
             in_order = [maker.jobs(candidate)[0].trial_id for candidate in study.grid.candidates]
             forecast = _Planner(study, agenda.jobs, in_order, ledger, study_dir).forecast(command, tell)
+            told = precision_lines(study.grid.points, maker)
+            forecast = dataclasses.replace(forecast, notes=(*told, *forecast.notes))
             write_forecast(study_dir, forecast)
             return forecast
     except Timeout:

@@ -113,7 +113,7 @@ class Forecast:
         made_at: UTC time in ISO 8601.
         command: The command line that asked for it.
         measured: Settings that runs have to share with it to be compared.
-        notes: What it takes for granted, as sentences.
+        notes: What its data will tell of a WER, and what it takes for granted, as sentences.
     """
 
     made_at: str

@@ -24,7 +24,7 @@ Level: TypeAlias = tuple[str, object]
 
 _LOADED = ("device", "engine", "model.name", "model.weights", "model.compile")
 # What tells on a run through its windows alone, or not at all.
-_NO_LEVELS = {"decode.chunk_length_s", "decode.stride_length_s", "model.max_window_s", *_LOADED}
+_NO_LEVELS = {"decode.chunk_length_s", "decode.stride_length_s", "model.max_window_s", "model.hop_length", *_LOADED}
 _ALIKE = 1.1  # windows whose lengths differ by less than this factor tell nothing of what length does
 
 _RATE_HZ = 16_000

@@ -15,6 +15,7 @@ from bench.report.footprint import footprint
 from bench.report.frontier import Recommendation, pareto_front, recommend
 from bench.report.labels import clean, describe, name_of, plain, value_of
 from bench.report.latency import latency
+from bench.report.precision import certainty
 from bench.report.scaling import oversubscribed, scaling_sections
 from bench.report.tables import Block, failures_of, searched
 from bench.report.validity import doubt_of, doubtful_pick, validity
@@ -51,14 +52,14 @@ def content(
     """
     utterances = utterances[utterances["run_id"].isin(searched(runs)["run_id"])]
     compared = devices(found, samples, told.get("skipped") or [])
+    waiting = not_yet_judged(runs, told.get("config") or {})
     apart = not_compared(found)
     if apart and compared and compared["rows"]:
         apart[0] += f" The one exception is the same setting on another device: {compared['title']}."
     return {
         "study": study,
         "sections": [
-            _section(block, utterances, valid_only)
-            | {"beside": _beside(block, runs, goal, [] if number else not_yet_judged(runs, told.get("config") or {}))}
+            _section(block, utterances, valid_only, _beside(block, runs, goal, [] if number else waiting))
             for number, block in enumerate(found)
         ],
         "devices": compared,
@@ -70,9 +71,10 @@ def content(
     }
 
 
-def _section(block: Block, utterances: pd.DataFrame, valid_only: bool) -> dict[str, Any]:
+def _section(block: Block, utterances: pd.DataFrame, valid_only: bool, beside: list[str]) -> dict[str, Any]:
     """Gather what the templates say about one block."""
     recommendation = recommend(block)
+    certain = certainty(block, recommendation, utterances)
     memory = [metric for metric in (PEAK_RSS, PEAK_GPU) if block.table[metric.column].notna().any()]
     comparable = block.table.drop(index=list(recommendation.excluded))
     front = set(comparable.index[pareto_front(comparable)])
@@ -85,7 +87,9 @@ def _section(block: Block, utterances: pd.DataFrame, valid_only: bool) -> dict[s
     return {
         "title": block.title,
         "headline": headline(block, recommendation),
+        "beside": beside,
         "costs": costs(block, recommendation),
+        "certainty": certain.told,
         "recommended": [{"role": role} | _shown(row) for role, row in recommended_rows(block, recommendation)],
         "excluded": [(block.row(trial)["label"], why) for trial, why in recommendation.excluded.items()],
         "trials": trials,
@@ -95,6 +99,7 @@ def _section(block: Block, utterances: pd.DataFrame, valid_only: bool) -> dict[s
         "caveats": [
             *doubtful_pick(block, recommendation, valid_only),
             *caveats(block),
+            *certain.caveats,
             *oversubscribed(block),
             *degenerate_settings(block, utterances),
         ],
@@ -191,7 +196,9 @@ def _failed_utterances(utterances: pd.DataFrame) -> dict[str, Any]:
         (clean(str(one["utterance_id"])), clean(str(one["error"])), f"{one['run_id']} of {tried[one['utterance_id']]}")
         for _, one in ordered.head(_MOST_FAILED_UTTERANCES).iterrows()
     ]
-    return {"rows": rows, "left_out": len(ordered) - len(rows)}
+    count = groups["utterance_id"].nunique()
+    title = f"Utterances that were not used: {count} of {len(tried)}"
+    return {"title": title, "rows": rows, "left_out": len(ordered) - len(rows)}
 
 
 def _description(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,8 +44,8 @@ PHASES = ("load_s", "audio_decode_s", *INFERENCE_PHASES)
 
 # How a run is executed and found changes no result; data, device and normaliser separate blocks instead.
 _NOT_VARIED = ("measure.", "executor.", "search.", "data.", "score.", "device")
-# A bound that is checked before a run starts; it follows the model and tells nothing of its own.
-_CHECKS = ("model.max_window_s",)
+# What is checked before a run starts; it follows the model and tells nothing of its own.
+_CHECKS = ("model.max_window_s", "model.hop_length")
 
 # What names a setting where nothing varies.
 _MAIN = (

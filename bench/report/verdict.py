@@ -101,7 +101,7 @@ def caveats(block: Block) -> list[str]:
     words = good["words_scored"].max()
     told = [_measured(block, good), f"Each setting had {_span(good['runs_ok'], 'run')}."]
     if words > 0:
-        told.append(f"One word more or less moves WER by {100 / words:.2g} points; WER carries no interval here.")
+        told.append(f"One word more or less moves WER by {100 / words:.2g} points.")
     if good[WER.column].isna().all():
         told.append(_unscored(block))
     if good["runs_ok"].min() == 1:

@@ -42,6 +42,12 @@ class Goal:
     objectives: tuple[Metric, ...]
     constraints: tuple[Constraint, ...]
 
+    def __str__(self) -> str:
+        """Write it down, equal for equal goals: in which order objectives and constraints were given says nothing."""
+        sought = ", ".join(sorted(one.column for one in self.objectives))
+        bounds = ", ".join(sorted(map(str, self.constraints)))
+        return f"{sought} under {bounds}" if bounds else sought
+
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """All metrics it looks at, each once."""

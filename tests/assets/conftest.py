@@ -1,6 +1,5 @@
 """Shared by the asset tests: which demo packages are here, a cache of their own, and a tiny CTranslate2 Whisper."""
 
-import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -137,15 +136,6 @@ def whisper_folder(demo_cache: Path, needs: Callable[..., None]) -> Path:
     from bench.assets.weights import ensure_weights
 
     return ensure_weights("packaged/whisper-tiny.en")
-
-
-@pytest.fixture(scope="session")
-def speech() -> Path:
-    """Folder of real speech that `ASR_SWEEP_SPEECH` names."""
-    folder = os.environ.get("ASR_SWEEP_SPEECH")
-    if not folder:
-        pytest.skip("ASR_SWEEP_SPEECH names no folder of real speech")
-    return Path(folder)
 
 
 @pytest.fixture

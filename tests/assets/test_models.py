@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.assets.models import locate
+from bench.assets.models import locate, own_hop_length
 from bench.errors import ModelError
 
 
@@ -55,3 +55,26 @@ def test_a_missing_folder_is_not_looked_for_on_a_hub(name: str) -> None:
 def test_what_cannot_be_a_hub_id_is_refused_at_once(name: str) -> None:
     with pytest.raises(ModelError, match="check name and network"):
         locate(name)
+
+
+@pytest.mark.parametrize(
+    ("files", "hop_length"),
+    [
+        ({"preprocessor_config.json": '{"hop_length": 200}'}, 200),
+        ({"processor_config.json": '{"feature_extractor": {"hop_length": 160}, "processor_class": "X"}'}, 160),
+        ({"preprocessor_config.json": '{"do_normalize": true}'}, None),
+        ({}, None),
+    ],
+)
+def test_the_hop_length_is_read_from_wherever_it_is_kept(
+    tmp_path: Path, files: dict[str, str], hop_length: int | None
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    assert own_hop_length(tmp_path) == hop_length
+
+
+def test_a_processor_that_is_no_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"preprocessor_config\.json cannot be read .*; fetch the model anew"):
+        own_hop_length(tmp_path)

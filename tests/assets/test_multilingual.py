@@ -240,8 +240,8 @@ def decoded(path: Path) -> NDArray[np.float32]:
     return samples
 
 
-def test_the_decoder_is_told_language_and_task(recogniser: Callable[..., SimpleNamespace], speech: Path) -> None:
-    samples = decoded(recordings(speech / "welsh")["beth yw tywydd yfory"])
+def test_the_decoder_is_told_language_and_task(recogniser: Callable[..., SimpleNamespace], speech_dir: Path) -> None:
+    samples = decoded(recordings(speech_dir / "welsh")["beth yw tywydd yfory"])
     welsh = recogniser(samples, language="cy", task="transcribe")
     assert welsh.prompt == [50258, 50297, 50359, 50363]
     assert welsh.text.startswith("beth yw ")
@@ -250,16 +250,16 @@ def test_the_decoder_is_told_language_and_task(recogniser: Callable[..., SimpleN
     assert not english.text.startswith("beth yw ")
 
 
-def test_english_is_found_and_transcribed_unasked(recogniser: Callable[..., SimpleNamespace], speech: Path) -> None:
+def test_english_is_found_and_transcribed_unasked(recogniser: Callable[..., SimpleNamespace], speech_dir: Path) -> None:
     sentence = "you don't mean that you thought me so silly"
-    found = recogniser(decoded(recordings(speech / "librispeech_other")[sentence]))
+    found = recogniser(decoded(recordings(speech_dir / "librispeech_other")[sentence]))
     assert found.prompt == [50258, 50259, 50359, 50363]
     assert found.text.rstrip(".") == sentence
 
 
-def test_real_english_has_few_errors(recogniser: Callable[..., SimpleNamespace], speech: Path) -> None:
+def test_real_english_has_few_errors(recogniser: Callable[..., SimpleNamespace], speech_dir: Path) -> None:
     normalize = EnglishTextNormalizer()
-    chosen = list(recordings(speech / "librispeech_other").items())[::5]
+    chosen = list(recordings(speech_dir / "librispeech_other").items())[::5]
     assert len(chosen) == 10
     texts = [recogniser(decoded(path), language="en", task="transcribe").text for _, path in chosen]
     assert jiwer.wer([normalize(text) for text, _ in chosen], [normalize(text) for text in texts]) < 0.25

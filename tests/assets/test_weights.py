@@ -158,13 +158,13 @@ def decoded(path: Path) -> NDArray[np.float32]:
     return samples
 
 
-def test_real_speech_is_transcribed(whisper_folder: Path, speech: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_real_speech_is_transcribed(whisper_folder: Path, speech_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     import torch
 
     transformers = import_module("transformers")
     logging = import_module("transformers.utils.logging")
 
-    with (speech / "librispeech_other" / "manifest.csv").open(encoding="utf-8", newline="") as file:
+    with (speech_dir / "librispeech_other" / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["text"]: row["path"] for row in csv.DictReader(file)}
     sentence = "you don't mean that you thought me so silly"
     assert sentence in rows
@@ -174,7 +174,7 @@ def test_real_speech_is_transcribed(whisper_folder: Path, speech: Path, caplog: 
             whisper_folder, dtype=torch.float32, output_loading_info=True
         )
         processor = transformers.WhisperProcessor.from_pretrained(whisper_folder)
-        samples = decoded(speech / "librispeech_other" / rows[sentence])
+        samples = decoded(speech_dir / "librispeech_other" / rows[sentence])
         features = processor(samples, sampling_rate=16_000, return_tensors="pt").input_features
         tokens = loaded.generate(features, num_beams=1)
     finally:

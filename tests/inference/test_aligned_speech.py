@@ -13,8 +13,9 @@ import pytest
 from whisper_normalizer.english import EnglishTextNormalizer
 
 import bench
+from bench.config import DataConfig, DataSource
 from bench.data.audio import decode_audio
-from bench.data.manifest import read_manifest
+from bench.data.dataset import load_dataset
 
 RATE_HZ = 16_000
 SILENCE_S = 0.5
@@ -138,7 +139,10 @@ def test_never_worse_than_the_pipeline(which: str, tiny_en: Path, speech_dir: Pa
 
 def _joined_by_speaker(manifest: Path, folder: Path) -> Path:
     """One recording of all utterances, speaker by speaker, half a second of silence between them."""
-    utterances = sorted(read_manifest(manifest), key=lambda utterance: utterance.speaker or "")
+    utterances = sorted(
+        load_dataset(DataConfig(source=DataSource.manifest, path=str(manifest))).utterances,
+        key=lambda utterance: utterance.speaker or "",
+    )
     silence = np.zeros(round(SILENCE_S * RATE_HZ), np.float32)
     pieces = [piece for utterance in utterances for piece in (decode_audio(utterance.path, RATE_HZ), silence)]
     samples = np.round(np.concatenate(pieces[:-1]) * 32768).clip(-32768, 32767).astype("<i2")

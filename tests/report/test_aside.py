@@ -73,7 +73,7 @@ def test_utterances_kept_aside_that_failed_are_counted_there_and_nowhere_else(tm
     lost = judging(utterances=[utterance_result(8, 3, 50), utterance_result(9, failed=True)])
     said = told(tmp_path, *SEARCHED, lost)
     assert "6.0 % on 1 utterance (50 words) kept aside: the second is the one to expect. 1 of those kept" in said
-    assert "Utterances that could not be transcribed" not in said
+    assert "Utterances that were not used" not in said
 
 
 def test_nothing_else_takes_them_for_settings(tmp_path: Path) -> None:

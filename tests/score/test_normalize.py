@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from importlib.resources import files
 
 import pytest
@@ -97,3 +98,31 @@ def test_none_compares_the_words_as_they_stand(text: str) -> None:
 def test_every_name_has_a_normaliser() -> None:
     for name in NormalizerName:
         assert words(normalizer(name)("some text")) == ["some", "text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Mae’r tŷ, ‘hen iawn’!", "mae'r tŷ hen iawn"),  # noqa: RUF001
+        ("MAE'R DŴR YN OER.", "mae'r dŵr yn oer"),
+        ("Sw\u0302n y mo\u0302r", "sŵn y môr"),  # circumflexes as marks of their own
+        ("'n ôl ’n ôl", "n ôl n ôl"),  # noqa: RUF001
+        ("l’été—déjà passé…", "l'été déjà passé"),  # noqa: RUF001
+        ("3.5 a 10,000 a 5.", "3.5 a 10,000 a 5"),
+        ("हिन्दी में", "हिन्दी में"),
+        ("ΟΔΥΣΣΕΎΣ", "οδυσσεύς"),
+        ("well-known, co\u00adoperate", "well known cooperate"),
+        ("... (!)", ""),
+    ],
+)
+def test_multilingual_keeps_what_words_are_made_of(text: str, expected: str) -> None:
+    assert normalizer(NormalizerName.multilingual)(text) == expected
+
+
+# Characters that Python's own table lacks are left out: the one of `regex` is newer.
+@given(st.text(st.characters(exclude_categories=["Cn", "Cs"]), max_size=60))
+def test_multilingual_is_settled_after_once(text: str) -> None:
+    once = normalizer(NormalizerName.multilingual)(text)
+    assert normalizer(NormalizerName.multilingual)(once) == once
+    assert once == " ".join(once.split())
+    assert not any(unicodedata.category(mark)[0] in "PSZC" for mark in once if mark not in "' .,")

@@ -29,7 +29,7 @@ def referee(
     objectives: tuple[str, ...] = ("wer",),
     peaks: Mapping[str, float | None] | None = None,
 ) -> Referee:
-    return Referee(Race(0.05, objectives, rivals), items, str, 0, lambda: peaks or {})
+    return Referee(Race(0.05, objectives, "wer", rivals), items, str, 0, lambda: peaks or {})
 
 
 def rival(errors: Sequence[float], stage_s: Sequence[float] = (1.0,) * 10, peak_mib: float = 100.0) -> Rival:

@@ -161,7 +161,7 @@ WRONG = [
     (["experiment=null"], "must be a string", "'asr-sweep run --help'"),
     (["model=3"], "must be a string", "'asr-sweep run --help'"),
     (["seed=${oc.env:ASR_SWEEP_NO_SUCH_VARIABLE}"], "ASR_SWEEP_NO_SUCH_VARIABLE", "'asr-sweep run --cfg job'"),
-    (["data=manifest"], "data=manifest needs a file", "data.path=FILE"),
+    (["data=manifest"], "data=manifest needs a path", "data.path=FILE"),
     (["-m", "decode.chunk_length_s=1,2"], "no point of this grid can run; the first of 2", "use a stride below 0.5"),
 ]
 
