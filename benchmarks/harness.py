@@ -34,6 +34,9 @@ class _Clock:
     def planned(self, total: int, done: int, skipped: int) -> None:
         pass
 
+    def noted(self, message: str) -> None:
+        pass
+
     def warned(self, message: str) -> None:
         pass
 

@@ -74,7 +74,7 @@ def fake(tmp_path: Path, tone_manifest: Callable[..., Path]) -> Path:
     manifest.write_text(
         "path,text\n"
         'tones/1.wav,"Word word word, word Mr word"\n'
-        "tones/2.wav,(laughs)\n"
+        "tones/2.wav,(laughs) Word\n"
         "broken.wav,word word\n"
     )  # fmt: skip
     bench.run(
@@ -139,11 +139,11 @@ def test_a_finished_study_is_scored_anew_and_its_records_stay(fake: Path) -> Non
     after = contents(fake)
     assert {path: after[path] for path in before} == before
     assert {path.parent.name for path in after.keys() - before.keys()} == {"scores"}
-    # Six words were heard in 3 s: "Word", "word," and "Mr" are not among them. Two in 1 s, against "(laughs)".
+    # Six words were heard in 3 s: "Word", "word," and "Mr" are not among them. Two in 1 s, against "(laughs) Word".
     said, laughed, broken = (scores.loc[[name]] for name in ("tones/1.wav", "tones/2.wav", "broken.wav"))
     assert counts_of(said) == [(3, 0, 0, 3)] * 2
-    assert counts_of(laughed) == [(1, 0, 1, 0)] * 2
-    assert list(laughed["wer"]) == [2.0] * 2
+    assert counts_of(laughed) == [(2, 0, 0, 0)] * 2
+    assert list(laughed["wer"]) == [1.0] * 2
     assert broken[[*COUNTS, "wer"]].isna().all(axis=None)
 
 
@@ -160,7 +160,7 @@ def test_scores_are_a_file_a_run_that_any_tool_reads(fake: Path) -> None:
     )
     assert set(scores["study"]) == {"s"}
     pattern = fake / "scores" / "*.parquet"
-    assert duckdb.execute(f"select count(*), sum(substitutions), sum(hits) from '{pattern}'").fetchall() == [(6, 2, 10)]
+    assert duckdb.execute(f"select count(*), sum(substitutions), sum(hits) from '{pattern}'").fetchall() == [(6, 2, 12)]
 
 
 def test_a_second_call_does_nothing(teas: Path) -> None:
@@ -228,7 +228,7 @@ def test_it_does_not_run_beside_a_sweep(teas: Path) -> None:
 
 
 def test_what_cannot_be_scored_says_why(tmp_path: Path, teas: Path) -> None:
-    with pytest.raises(ConfigError, match="=nil is unknown; use one of whisper_english, whisper_basic, none"):
+    with pytest.raises(ConfigError, match="=nil is unknown; use one of whisper_english, whisper_basic, multilingual, none"):
         bench.rescore(teas, "nil")
     with pytest.raises(StoreError, match=r"studies in .*: teas"):
         bench.rescore(teas.parent / "nosuch", "none")
