@@ -110,7 +110,9 @@ def _print_ballast(folder: str) -> None:
         row = _study(folder, f"known_{name}", [*_FAKE, f"model.name=fake/{name}", "data.limit=2"]).iloc[0]
         peaks_mib[name] = row["peak_rss_mib"] - row["rss_at_start_mib"]
     risen = peaks_mib["ballast"] - peaks_mib["ok"]
-    _print("peak, less that without", f"{risen:.1f} MiB", f"allocated: {_BALLAST_MIB} MiB", risen / _BALLAST_MIB - 1, 0.01)
+    _print(
+        "peak, less that without", f"{risen:.1f} MiB", f"allocated: {_BALLAST_MIB} MiB", risen / _BALLAST_MIB - 1, 0.01
+    )
 
 
 def _print_wall(folder: str) -> None:

@@ -80,7 +80,7 @@ def _resumed_alike(study: list[str], study_dir: Path, kills: int, count: int) ->
 
 
 def test_a_search_goes_on_as_if_it_had_never_been_killed(study: list[str], study_dir: Path) -> None:
-    _resumed_alike(study, study_dir, kills=4, count=14)
+    _resumed_alike(study, study_dir, kills=2, count=13)
 
 
 @pytest.mark.slow

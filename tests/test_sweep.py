@@ -275,7 +275,7 @@ def test_wrong_requests_leave_no_study(study: list[str], study_dir: Path) -> Non
 _SLOW_SWEEP = [
     "-m",
     "model.name=fake/slow",
-    "decode.chunk_length_s=1,2,3,4,5",
+    "decode.chunk_length_s=1,2,3",
     "decode.batch_size=1",
     "measure.repeats=4",
 ]
@@ -316,7 +316,7 @@ def _wait_for_runs(study_dir: Path, count: int) -> None:
 
 def _assert_complete(study_dir: Path) -> pd.DataFrame:
     runs = bench.load_runs(study_dir)
-    assert sorted(runs["decode.chunk_length_s"]) == [1, 2, 3, 4, 5]
+    assert sorted(runs["decode.chunk_length_s"]) == [1, 2, 3]
     assert set(runs["status"]) == {"ok"}
     every = pd.read_parquet(study_dir / "runs")
     assert not every.duplicated(["run_id", "attempt"]).any()

@@ -14,7 +14,7 @@ import bench
 from bench.data.audio import decode_audio
 
 RATE_HZ = 16_000
-CLIPS = 2
+CLIPS = 1
 LOSSLESS = ["clip.wav", "clip.flac", "clip.mkv"]
 LOSSY = ["clip.mp3", "clip.webm", "clip.mp4", "clip.m4a", "clip.ogg"]
 
@@ -41,7 +41,7 @@ def said(
     root = tmp_path_factory.mktemp("codecs")
     rows = []
     with (speech_dir / "librispeech_other" / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        clips = sorted(csv.DictReader(file), key=lambda row: float(row["duration_s"]))[30 : 30 + CLIPS]
+        clips = sorted(csv.DictReader(file), key=lambda row: float(row["duration_s"]))[40 : 40 + CLIPS]
     for number, clip in enumerate(clips):
         source = speech_dir / "librispeech_other" / clip["path"]
         samples = np.round(decode_audio(source, RATE_HZ) * 32_768).clip(-32_768, 32_767).astype(np.int16)

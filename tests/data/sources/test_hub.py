@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +23,8 @@ TEXTS = ["one", "two words", "", "four"]
 @pytest.fixture
 def folder(tmp_path: Path, write_wav: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two splits as Parquet, with the bytes of the audio within."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)  # no waiting for a network that may not be there
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
     for split, count in (("train", 2), ("test", 4)):
         rows: dict[str, list[Any]] = {"sound": [], "said": [], "who": []}
