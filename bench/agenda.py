@@ -63,7 +63,8 @@ class Agenda:
         if self._proposer is None:
             runs = [job for candidate in study.grid.candidates for job in maker.jobs(candidate)]
             first = {job.run_id: job for job in reversed(runs)}
-            self._queue = self._wanted(sorted(first.values(), key=_order))
+            ahead = {name_of(point): place for place, point in enumerate(study.enqueued)}
+            self._queue = self._wanted(sorted(first.values(), key=lambda job: _order(job, ahead)))
         else:
             self._queue = self._wanted(self._begun())
 
@@ -242,10 +243,10 @@ class Agenda:
         return min(good, key=lambda trial: [sign * trial.values[column] for sign, column in order], default=None)
 
 
-def _order(job: Job) -> tuple[int, str]:
-    """Shuffle the trials anew for each replicate; a trial's place depends on no other trial's presence."""
+def _order(job: Job, ahead: Mapping[str, int]) -> tuple[int, int, str]:
+    """Shuffle the trials anew for each replicate, those to try first ahead; other trials change no trial's place."""
     shuffled = hashlib.sha256(f"{job.config.seed}:{job.replicate}:{job.trial_id}".encode()).hexdigest()
-    return job.replicate, shuffled
+    return job.replicate, ahead.get(job.point, len(ahead)), shuffled
 
 
 def _difference(row: Mapping[str, Any], job: Job) -> str:

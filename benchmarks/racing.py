@@ -2,6 +2,11 @@
 
 The grid of chunk 5, 10, 20, 30 s and stride 0, 1, 2 s of whisper-tiny.en runs twice over the recording that
 ``ASR_SWEEP_SPEECH`` names, with the merge that loses text and the one that does not: once to the end, once as a race.
+The race begins with the longest windows and widest strides, as anybody would who had to bet on one setting: whom to
+beat decides what a race saves.
+
+Three shares are told: of the recordings' seconds, of the windows (each of which costs a Whisper 30 s of audio, since it
+pads them to that), and of the seconds that inference took.
 """
 
 import os
@@ -16,6 +21,7 @@ import bench
 _GRID = ["decode.chunk_length_s=5,10,20,30", "decode.stride_length_s=0,1,2"]
 _SETTING = ["decode.chunk_length_s", "decode.stride_length_s"]
 _LEVEL = 0.1
+_FIRST = "search.enqueue=[{decode.chunk_length_s: 30, decode.stride_length_s: 2}]"
 
 
 def main() -> None:
@@ -31,7 +37,12 @@ def main() -> None:
                 "measure.warmup=0", "threads=1", f"decode.merge={merge}", "decode.batch_size=1",
             ]  # fmt: skip
             raced = bench.run(
-                *base, "study=raced", "search.racing=true", f"search.racing_level={_LEVEL}", "search.objectives=[wer]"
+                *base,
+                "study=raced",
+                "search.racing=true",
+                f"search.racing_level={_LEVEL}",
+                "search.objectives=[wer]",
+                _FIRST,
             )
             whole = bench.run(*base, "study=whole")
             windows = bench.load_utterances(f"{folder}/whole").set_index("trial_id")["windows"]
@@ -46,9 +57,13 @@ def _print(merge: str, raced: pd.DataFrame, whole: pd.DataFrame, windows: "pd.Se
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.3f}"), flush=True)
     audio = table["race_share"].mean()
     share = (table["windows"] * table["race_share"]).sum() / table["windows"].sum()
+    seconds = raced["race_stage_s"].map(sum).sum() / whole["inference_s"].map(sum).sum()
     kept = table.loc[table["status"] == "ok", "whole_wer"].min()
     best = table["whole_wer"].min()
-    print(f"audio processed: {audio:.0%}; windows: {share:.0%}; best WER kept {kept:.2%}, of all {best:.2%}\n")
+    print(
+        f"processed: {audio:.0%} of the recordings' seconds, {share:.0%} of the windows, {seconds:.0%} of the inference"
+        f" time; best WER kept {kept:.2%}, of all {best:.2%}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -228,9 +228,7 @@ def test_it_does_not_run_beside_a_sweep(teas: Path) -> None:
 
 
 def test_what_cannot_be_scored_says_why(tmp_path: Path, teas: Path) -> None:
-    with pytest.raises(
-        ConfigError, match="=nil is unknown; use one of whisper_english, whisper_basic, multi"
-    ):
+    with pytest.raises(ConfigError, match="=nil is unknown; use one of whisper_english, whisper_basic, multi"):
         bench.rescore(teas, "nil")
     with pytest.raises(StoreError, match=r"studies in .*: teas"):
         bench.rescore(teas.parent / "nosuch", "none")

@@ -106,6 +106,20 @@ def test_replicates_are_interleaved(study: list[str]) -> None:
     assert all(sorted(order) == [5, 10, 20] for order in orders)
 
 
+def test_points_of_a_grid_to_try_first(study: list[str]) -> None:
+    points = [
+        {"decode.batch_size": 7, "decode.chunk_length_s": 2},
+        {"decode.batch_size": 3, "decode.chunk_length_s": 1},
+    ]
+    first = f"search.enqueue={points}".replace("'", "")
+    runs = bench.run(
+        "-m", *study, "decode.batch_size=range(1,9)", "decode.chunk_length_s=1,2", first, "measure.replicates=2"
+    )
+    order = runs.sort_values("started_at")[["replicate", "decode.batch_size", "decode.chunk_length_s"]].values.tolist()
+    assert [order[0], order[1], order[16], order[17]] == [[0, 7, 2], [0, 3, 1], [1, 7, 2], [1, 3, 1]]
+    assert order[2:16] != sorted(order[2:16])
+
+
 def test_order_is_seeded(study: list[str], tmp_path: Path) -> None:
     def order(folder: str, seed: int) -> list[float]:
         sweep = [*study, f"results.root={tmp_path / folder}", "decode.chunk_length_s=4,6,8,10,12,14"]

@@ -27,7 +27,7 @@ from bench.errors import ConfigError
 from bench.score.race import JUDGED
 from bench.search.grid import Grid, enumerate_grid
 from bench.search.objectives import parse_goal
-from bench.search.points import Candidate, Points, checked_points, refuse_wrong_values, to_config
+from bench.search.points import Candidate, Points, checked_points, name_of, refuse_wrong_values, to_config
 from bench.search.space import Point, Space, parse_space, refined
 from bench.validation import validate
 
@@ -46,7 +46,7 @@ class Composed:
         space: What varies; nothing for a single trial.
         grid: The points of a grid; none where a sampler chooses them.
         points: Makes points of the space into configurations; null for a single trial.
-        enqueued: Points that a search is to try before any other.
+        enqueued: Points to try before any other.
     """
 
     config: Config
@@ -109,10 +109,12 @@ def study_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader)
     points = Points(space, compose_point)
     _check_goal(first)
     if first.search.sampler is Sampler.grid:
-        if first.search.enqueue:
-            raise ConfigError("search.enqueue is about the order of a search, and a grid tries all; add search=tpe")
         grid = enumerate_grid(space, points)
-        return Composed(grid.points[0], space, grid, points)
+        enqueued = checked_points(first.search.enqueue, space, points)
+        names = {name_of(candidate.point) for candidate in grid.candidates}
+        if strange := [point for point in enqueued if name_of(point) not in names]:
+            raise ConfigError(f"search.enqueue: {strange[0]} is no point of this grid; give values that it lists")
+        return Composed(grid.points[0], space, grid, points, enqueued)
     refuse_wrong_values(space, points)
     if not space.varies:
         raise ConfigError(f"search={first.search.sampler} has nothing to search; name a setting with several values")

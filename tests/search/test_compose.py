@@ -137,7 +137,7 @@ WRONG = [
     (["-m", "seed=1,2", "search.objectives=[wre]"], "wre is no metric", "did you mean wer?"),
     (["-m", "seed=1,2", 'search.constraints=["wer<0.1"]'], "'wer<0.1' is no bound", "METRIC<=NUMBER"),
     (["-m", "seed=1,2", 'search.constraints=["wr<=0.1"]'], "wr is no metric", "use any of: wer"),
-    (["-m", "seed=1,2", "search.enqueue=[{seed:1}]"], "search.enqueue is about the order of a search", "search=tpe"),
+    (["-m", "seed=1,2", "search.enqueue=[{seed:3}]"], "{'seed': 3} is no point of this grid", "values that it lists"),
     (
         ["-m", "search=tpe", "seed=1,2", "search.enqueue=[{seed:1,threads:1}]"],
         "threads does not vary",
