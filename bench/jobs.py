@@ -88,16 +88,16 @@ class JobMaker:
 
     def _model(self, config: Config) -> LocalModel | None:
         if config.engine is Engine.fake:
-            _refuse_other_hop_length(config, None)
+            refuse_other_hop_length(config, None)
             return None
         key = config.model.name, config.model.weights.value
         if key not in self._models:
             self._models[key] = locate(config.model.name, config.model.weights)
-        _refuse_other_hop_length(config, self._models[key])
+        refuse_other_hop_length(config, self._models[key])
         return self._models[key]
 
 
-def _refuse_other_hop_length(config: Config, model: LocalModel | None) -> None:
+def refuse_other_hop_length(config: Config, model: LocalModel | None) -> None:
     """Let nothing be scored on features that the weights were not trained on: the text would say nothing of the model.
 
     Raises:

@@ -15,6 +15,7 @@ from bench.assets.models import LocalModel, locate
 from bench.config import Config, DecodeConfig, Engine, Weights, flatten
 from bench.errors import ConfigError
 from bench.inference.word_times import decoding_with_times
+from bench.jobs import refuse_other_hop_length
 from bench.measure.device import why_absent
 from bench.search.compose import compose
 
@@ -74,6 +75,7 @@ def settle(overrides: Sequence[str], study_dir: Path | None = None, with_times: 
     if "device" in kept and (reason := why_absent(config.device)) is not None:
         raise ConfigError(f"the study recommends device={config.device}, which is not there: {reason}; add device=cpu")
     model = None if config.engine is Engine.fake else locate(config.model.name, config.model.weights)
+    refuse_other_hop_length(config, model)
     if model and "model.name" in kept and fingerprint not in (None, model.fingerprint):
         told.append(f"{config.model.name} is not what the study measured: its files have changed since")
     config = _timed(config, model, keys, told) if with_times else config

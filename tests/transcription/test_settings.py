@@ -93,6 +93,7 @@ def test_a_value_keeps_its_quotes_and_backslashes() -> None:
         ("decode.num_bems=1", "did you mean decode.num_beams?"),
         ("decode.chunk_length_s=6", "use a stride below 3"),
         ("model=random_whisper_tiny", "random weights, whose text means nothing"),
+        ("model.hop_length=80", "was trained on frames 160 samples apart"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_reason(override: str, fault: str) -> None:

@@ -1,0 +1,255 @@
+"""What each command does; :mod:`bench.__main__` parses its arguments.
+
+Commands import what they need when they run, so that ``--help`` answers at once and the driver of a sweep never imports
+torch. Each returns the exit status.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError, ConfigError
+
+if TYPE_CHECKING:
+    from bench.search.compose import Composed
+    from bench.sweep import StudyResult
+
+FAILED = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_PIPED_WIDTH = 400  # a program that reads a table wants a line a row
+
+
+def run(arguments: list[str]) -> int:
+    """Run one trial or a study, or foretell one."""
+    from rich.console import Console
+
+    from bench.progress import Progress
+    from bench.search.compose import compose
+    from bench.sweep import run_study
+
+    study = compose(arguments)
+    if study is None:
+        return 0
+    command = shlex.join(["asr-sweep", "run", *arguments])
+    if study.config.search.dry_run:
+        return _dry_run(study, arguments, command)
+    console = Console()
+    with Progress(console) as progress:
+        result = run_study(study, command, progress)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    if result.interrupted:
+        say(f"stopped with {result.unfinished} of {result.planned} runs to go; to go on: {command}")
+        return INTERRUPTED
+    say(f"results: {result.study_dir} ({result.executed} runs executed)")
+    if study.space.varies:
+        from bench.report import build
+
+        say(f"report: {build(result.study_dir, Path(study.config.results.reports)) / 'index.html'}")
+    if line := _against_forecast(result.study_dir):
+        say(line)
+    _print_lines(_what_is_left(study, result, command))
+    return FAILED if result.unfinished and not result.out_of_budget else 0
+
+
+def _what_is_left(study: "Composed", result: "StudyResult", command: str) -> list[str]:
+    """Say what a study that was not interrupted still lacks, and how to get it."""
+    if result.out_of_budget:
+        return [f"stopped with {result.unfinished} of {result.planned} runs to go: {result.out_of_budget}"]
+    said = []
+    if result.unfinished:
+        said.append(f"{result.unfinished} of {result.planned} runs failed; the reasons are in the column status_reason")
+    if result.invalid:
+        said.append(
+            f"{result.invalid} of {result.planned} timings are not valid; the reasons are in the column doubts;"
+            f" to time them again: {command} measure.rerun_invalid={result.reruns + 1}"
+        )
+    if result.exhausted:
+        more = study.config.executor.max_attempts + 1
+        said.append(
+            f"{result.exhausted} have used up their attempts; to try them again: {command} executor.max_attempts={more}"
+        )
+    elif result.unfinished:
+        said.append(f"to try them again: {command}")
+    return said
+
+
+def _dry_run(study: "Composed", arguments: Sequence[str], command: str) -> int:
+    """Foretell a study, and say how to run it."""
+    from bench.forecast import show
+    from bench.forecast.plan import forecast_study
+
+    forecast = forecast_study(study, command, lambda *told: _print_lines([show.probe_line(*told)]))
+    _print_table(*show.cells(forecast))
+    _print_lines(show.lines(forecast, study.config.search))
+    to_run = [each for each in arguments if each.lstrip("+").partition("=")[0] != "search.dry_run"]
+    _print_lines([f"to run it: {shlex.join(['asr-sweep', 'run', *to_run])}"])
+    return 0
+
+
+def _against_forecast(study_dir: Path) -> str | None:
+    """Compare a study with its forecast in a line; null where there is none. A bad one takes nothing from a study."""
+    from bench.forecast.record import compared, read_forecast
+    from bench.forecast.show import comparison_line
+    from bench.store import load_runs
+
+    try:
+        forecast = read_forecast(study_dir)
+    except BenchError as error:
+        return str(error)
+    found = None if forecast is None else compared(forecast, load_runs(study_dir))
+    return None if found is None else comparison_line(found)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write a report."""
+    from bench.report import build
+
+    print(build(_study_dir(options), Path(options.reports), options.valid_only) / "index.html")
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Compare the values of one setting."""
+    from bench.report.comparison import compare_study
+
+    compared = compare_study(_study_dir(options), options.setting, options.baseline, options.valid_only)
+    _print_table(*compared.cells())
+    _print_lines(compared.notes(options.valid_only))
+    return 0
+
+
+def rescore(options: argparse.Namespace) -> int:
+    """Score stored texts under another normaliser."""
+    from bench.report.normalizers import rankings
+    from bench.rescoring import normalizer_named, rescore_study
+
+    name, _, value = options.settings[0].partition("=")
+    if len(options.settings) > 1 or name != "score.normalizer":
+        raise ConfigError(
+            f"{shlex.join(options.settings)}: rescore changes the normaliser and nothing else, since all else takes a"
+            f" new run; give one {normalizer_choice()}"
+        )
+    normalizer, study_dir = normalizer_named(value), _study_dir(options)
+    done = rescore_study(study_dir, normalizer)
+    runs = f"{done.scored} runs" if done.scored else "nothing to do"
+    had = f" ({done.had} had been before)" if done.had else ""
+    _print_lines([f"scored under {normalizer}: {runs}{had}; the scores: {study_dir / 'scores'}"])
+    found = rankings(study_dir, normalizer)
+    for one in found:
+        _print_lines(["", one.title] if len(found) > 1 else [])
+        _print_table(*one.cells())
+        _print_lines(one.notes())
+    return 0
+
+
+def transcribe(options: argparse.Namespace) -> int:
+    """Transcribe recordings."""
+    from bench.transcription.command import run_command
+
+    study_dir = _study_dir(options) if options.study else None
+    return run_command(options.inputs, options.format or (), options.output, options.overwrite, study_dir)
+
+
+def splits(options: argparse.Namespace) -> int:
+    """Say what splits share; returns 1 where they must not."""
+    from bench.splits import ROLES, cells, check_splits, lines, write_clashes
+
+    checked = check_splits(options.overrides, {role: getattr(options, role) for role in ROLES})
+    _print_table(*cells(checked))
+    _print_lines(lines(checked))
+    if options.output is not None:
+        write_clashes(checked.leaks, options.output)
+    return FAILED if checked.refused else 0
+
+
+def normalizer_choice() -> str:
+    """Write the normalisers as one setting takes them."""
+    from bench.config import NormalizerName
+
+    return f"score.normalizer={{{'|'.join(NormalizerName)}}}"
+
+
+def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: drawn on a terminal, plain and a line a row in a pipe."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    terminal = sys.stdout.isatty()
+    table = Table(*map(escape, heads), box=box.HEAVY_HEAD if terminal else None)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console(width=None if terminal else _PIPED_WIDTH).print(table)
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    from rich.console import Console
+
+    for line in lines:
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _study_dir(options: argparse.Namespace) -> Path:
+    named = Path(options.study)
+    return named if (named / "study.yaml").exists() else Path(options.results) / options.study
+
+
+def features(options: argparse.Namespace) -> int:
+    """Draw what a model sees of a recording."""
+    from bench.features import look, table
+
+    seen = look(Path(options.audio), options.model, options.hop_length, options.start, options.duration)
+    saved = seen.save(Path(options.output))
+    _print_table(*table.cells(seen.frontend, seen.heard, seen.costs))
+    _print_lines([*table.lines(seen.frontend, seen.span, seen.costs), *map(str, saved)])
+    return 0
+
+
+def list_studies(options: argparse.Namespace) -> int:
+    """List the studies there are."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench import metrics, store
+
+    studies = store.list_studies(Path(options.results))
+    if not studies:
+        print(f"no studies under {options.results}; make one with: asr-sweep run experiment=demo")
+        return 0
+    table = Table("study", "runs", "ok", "lowest WER", "highest RTFx", "last run")
+    for study_dir in studies:
+        try:
+            runs = store.load_runs(study_dir)
+        except BenchError as error:
+            table.add_row(escape(study_dir.name), escape(str(error)))
+            continue
+        # Rates of different data or devices do not compare, so no extreme of them means anything.
+        runs = runs[runs["part"] != "holdout"]
+        alike = len(runs[["data.fingerprint", "device"]].drop_duplicates()) == 1
+        table.add_row(
+            escape(study_dir.name),
+            str(len(runs)),
+            str((runs["status"] == "ok").sum()),
+            metrics.WER.show(runs["wer"].min()) if alike else "mixed",
+            metrics.RTFX.show(runs["rtfx"].max()) if alike else "mixed",
+            str(runs["started_at"].max())[:16] if len(runs) else "–",
+        )
+    Console().print(table)
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Say whether the machine is fit for timings."""
+    from bench.doctor import examine, lines
+
+    for line in lines(examine(options.seconds, Path(options.results))):
+        print(line, flush=True)
+    return 0
