@@ -10,6 +10,7 @@ _EXACT = frozenset({"wav", "flac", "aiff"})  # formats that count samples
 _EXACT_SLACK_S = 0.01
 _SLACK_S = 0.5  # elsewhere encoders pad, and count what they padded or do not
 _SLACK_SHARE = 0.002
+_UNCOMPRESSED = frozenset({0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE})  # PCM, floats, A-law, mu-law, extensible
 _NO_LENGTH = 0x7F000000  # programs that write to a pipe put the largest number there is, or one a little smaller
 _OGG_PAGE = b"OggS"
 _OGG_LAST = 0x04  # the flag of a stream's last page (RFC 3533, section 6)
@@ -70,7 +71,10 @@ def _wav_s(path: Path) -> float | None:
             if head[:4] == b"data":
                 return size / bytes_a_second if bytes_a_second and 0 < size < _NO_LENGTH else None
             if head[:4] == b"fmt ":
-                bytes_a_second = int.from_bytes(file.read(12)[8:12], "little")
+                form = file.read(12)
+                # Of other codecs the bytes a second are an average, and rounded.
+                if int.from_bytes(form[:2], "little") in _UNCOMPRESSED:
+                    bytes_a_second = int.from_bytes(form[8:12], "little")
                 size -= 12
             file.seek(size + size % 2, os.SEEK_CUR)
     return None

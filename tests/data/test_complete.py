@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -37,6 +38,26 @@ def test_a_file_that_was_cut_short_is_an_error(
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(AudioError, match="cut"):
         decode_audio(path, 16_000)
+
+
+@pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s24le", "pcm_f64le", "pcm_mulaw", "adpcm_ima_wav", "adpcm_ms"])
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 44_100])
+def test_wav_of_any_codec_is_whole(tmp_path: Path, codec: str, rate_hz: int) -> None:
+    path = tmp_path / "a.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate_hz, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        tone = np.round(9_000 * np.sin(np.arange(20 * rate_hz) / 9)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(tone[np.newaxis], format="s16", layout="mono")
+        frame.sample_rate = rate_hz
+        resampler = av.AudioResampler(format=stream.format, layout="mono", frame_size=stream.frame_size or None)
+        for part in [*resampler.resample(frame), *resampler.resample(None), None]:
+            container.mux(stream.encode(part))
+    assert len(decode_audio(path, 16_000)) / 16_000 == pytest.approx(20, abs=0.2)
+    if not codec.startswith("adpcm"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(AudioError, match="cut short"):
+            decode_audio(path, 16_000)
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0], ids=hex)
