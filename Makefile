@@ -22,7 +22,7 @@ demo: $(STAMP) ## Sweep whisper-tiny.en over the demo recordings and write repor
 	$(BIN)/python -m bench run experiment=demo
 
 test: $(STAMP) ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal
 
 check: $(STAMP) ## Run the linter, the formatter check, the type checker and the import rules
 	$(BIN)/ruff check .
