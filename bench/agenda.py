@@ -63,7 +63,7 @@ class Agenda:
         if self._proposer is None:
             runs = [job for candidate in study.grid.candidates for job in maker.jobs(candidate)]
             first = {job.run_id: job for job in reversed(runs)}
-            ahead = {name_of(point): place for place, point in enumerate(study.enqueued)}
+            ahead = {name: place for place, name in enumerate(dict.fromkeys(map(name_of, study.enqueued)))}
             self._queue = self._wanted(sorted(first.values(), key=lambda job: _order(job, ahead)))
         else:
             self._queue = self._wanted(self._begun())

@@ -81,6 +81,12 @@ def check_splits(overrides: Sequence[str], names: Mapping[str, str | None]) -> C
             max_duration_s=config.max_duration_s,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    for name, seconds in leaks.lengths_s.items():
+        if not seconds:  # nothing was compared, so nothing is known
+            first = next(one for one in leaks.unchecked if one.split == name)
+            raise DataError(
+                f"none of the {len(splits[name])} utterances of {name} can be read; the first: {first.reason}"
+            )
     if config.limit is not None:
         notes.append(f"only what data.limit={config.limit} leaves of each split was looked at")
     return Checked(splits, roles, notes, allowed, leaks)
@@ -103,30 +109,36 @@ def _load(
     splits: dict[str, Sequence[Utterance]] = {}
     roles: dict[str, str] = {}
     missing: list[str] = []
+    reasons: list[str] = []
     for role, usual in ROLES.items():
         named = names.get(role)
         if named in splits:
             raise ConfigError(f"--{role} {named}: that is the split for {roles[named]} already; name another")
         for split in [named] if named else [name for name in usual if name not in splits]:
-            if (utterances := _utterances(config, split, required=named is not None)) is not None:
+            if (utterances := _utterances(config, split, reasons, required=named is not None)) is not None:
                 splits[split], roles[split] = utterances, role
                 break
         else:
             missing.append(f"no split for {role} (looked for {', '.join(usual)}); name it with --{role} NAME")
     if len(splits) < _LEAST_SPLITS:
-        raise DataError(f"{config.path} has {len(splits)} of the {_LEAST_SPLITS} splits it takes: {'; '.join(missing)}")
+        why = "; ".join([*missing, *reasons[-1:]])
+        raise DataError(f"{config.path} has {len(splits)} of the {_LEAST_SPLITS} splits it takes: {why}")
     return splits, roles, missing
 
 
-def _utterances(config: DataConfig, split: str, *, required: bool) -> Sequence[Utterance] | None:
-    """Load a split; nothing where there is none and none is required. A broken one is an error in any case."""
+def _utterances(config: DataConfig, split: str, reasons: list[str], *, required: bool) -> Sequence[Utterance] | None:
+    """Load a split; nothing where there is none and none is required. A broken one is an error in any case.
+
+    Of a data set that must be loaded to tell, why it could not be is added to ``reasons``.
+    """
     wanted = replace(config, split=split)
     path = Path(str(config.path).replace(SPLIT, split) if config.source in _NAMED_BY_PATH else str(config.path))
     places = {DataSource.common_voice: path / f"{split}.tsv", DataSource.librispeech: path / split}
     if config.source is DataSource.hub and not required:  # only loading it tells
         try:
             return load_dataset(wanted).utterances
-        except DataError:
+        except DataError as error:
+            reasons.append(str(error))
             return None
     if not required and not places.get(config.source, path).exists():
         return None

@@ -56,8 +56,8 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
     engine, loading = _load(job, synchronize, mark)
 
     mark("audio")
-    started = time.perf_counter()
     utterances = _with_words(job.utterances, config)
+    started = time.perf_counter()
     loaded = load_recordings(utterances, engine.rate_hz, config.data.max_duration_s)
     audio_decode_s = time.perf_counter() - started
     work = _prepare(engine, loaded.recordings, config, synchronize, mark)

@@ -125,6 +125,8 @@ def _validate_data(data: DataConfig) -> None:
         raise ConfigError(f"data={data.source} needs a path; add data.path={_DATA_PATHS[data.source]}")
     if data.source is DataSource.demo and data.path is not None:
         raise ConfigError(f"data.path={data.path} is not used by the demo recordings; add data=manifest")
+    if data.root is not None and data.source is not DataSource.manifest:
+        raise ConfigError(f"data.root={data.root} is for manifests, and data={data.source} reads none; leave it out")
     if data.split is None and data.source in (DataSource.common_voice, DataSource.hub):
         raise ConfigError(f"data={data.source} has splits, and which of them is used must be said; add data.split=test")
     if data.split is not None and (not data.split.strip() or ".." in data.split or data.split[0] in "/\\"):

@@ -1,5 +1,6 @@
 """Recordings as samples: any container and codec FFmpeg reads, mixed to mono, resampled once and well."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +15,20 @@ import soxr
 from bench.assets.fingerprint import of_file, of_parts
 from bench.data import audio_cache
 from bench.data.complete import is_cut_short, promised_s
+from bench.data.container import opened
 from bench.data.lengths import file_s, too_long
 from bench.errors import AudioError
 from bench.records import Samples, Utterance
 
-DECODER_VERSION = 2
+DECODER_VERSION = 3
 """Part of the name of every cached decoding; to be raised with whatever changes the samples."""
+
+# Formats whose frames have times of their own: where nothing was sent, as in calls, there is a gap and no silence.
+_TIMED = frozenset({"matroska", "webm", "mov", "mp4", "mpegts", "flv", "asf"})
+_LEAST_GAP_S = 0.1  # times are rounded, and encoders pad
+_LONGEST_GAP_S = 3600.0  # beyond, it is the clock that jumped
+_BLOCK = 2**16
+_MOST_BAD = 0.01  # share of packets
 
 _SLACK_S = 0.5  # manifests round, and players count a file's padding
 
@@ -95,7 +104,8 @@ def _refuse_too_long(path: Path, most_s: float) -> None:
 def decode_audio(path: Path, rate_hz: int) -> Samples:
     """Load the first audio stream of a file as mono samples of shape ``(samples,)`` at ``rate_hz``, read-only.
 
-    Channels are averaged; the resampler is soxr at its very high quality.
+    Channels are averaged; the resampler is soxr at its very high quality. Gaps in the times of a stream become silence,
+    so that seconds are those that a player shows.
 
     Raises:
         AudioError: The file is missing, holds no audio, cannot be decoded to its end, or has samples that are no
@@ -114,7 +124,7 @@ def native_rate_hz(path: Path) -> int:
     Raises:
         AudioError: The file is missing, holds no audio, or is none that FFmpeg knows.
     """
-    with _named(path), av.open(str(path)) as container:
+    with _named(path), opened(path) as container:
         if not container.streams.audio:
             raise ValueError("it has no audio stream")
         return int(container.streams.audio[0].rate)
@@ -138,7 +148,7 @@ def _decode(path: Path, content: str, rate_hz: int) -> Iterator[Samples]:
         AudioError: As :func:`decode_audio`, or the file's content is no longer that of the fingerprint ``content``.
     """
     count = 0
-    with _named(path), av.open(str(path)) as container:
+    with _named(path), opened(path) as container:
         if not container.streams.audio:
             raise ValueError("it has no audio stream")
         stream = container.streams.audio[0]
@@ -158,14 +168,22 @@ def _cut_short(path: Path, promised: float | None, decoded_s: float) -> str:
     what = "has no last page" if promised is None else f"promises {promised:.2f} s"
     return (
         f"{path} {what} and holds {decoded_s:.2f} s: it was cut short or damaged; copy it again from its source, or if"
-        f" this is all there is, write it anew: ffmpeg -i {path.name} -c copy NEW{path.suffix}"
+        f" this is all there is, write it anew: ffmpeg -i {shlex.quote(path.name)} -c copy new{path.suffix}"
     )
 
 
 def _mono(path: Path, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Samples]:
     to_float = av.AudioResampler(format="fltp")
+    is_timed = not _TIMED.isdisjoint(container.format.name.split(","))
+    begin_s = (container.start_time or 0) / av.time_base
     count = 0
-    for frame in chain(container.decode(stream), [None]):  # the last one empties the resampler
+    for frame in chain(_frames(container, stream), [None]):  # the last one empties the resampler
+        if is_timed and frame is not None and frame.time is not None:
+            ahead_s = frame.time - begin_s - count / frame.sample_rate
+            if _LEAST_GAP_S < ahead_s < _LONGEST_GAP_S:
+                missing = round(ahead_s * frame.sample_rate)
+                yield from _silence(missing)
+                count += missing
         for part in to_float.resample(frame):
             block = part.to_ndarray().mean(axis=0, dtype=np.float32)
             if not np.isfinite(block).all():
@@ -174,6 +192,30 @@ def _mono(path: Path, container: av.container.InputContainer, stream: av.AudioSt
             yield block
     if not count:
         raise AudioError(f"{path} holds no audio samples; record it anew or take it out of the manifest")
+
+
+def _frames(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:
+    """Decode, and pass over the odd packet that is none: a tag or rubbish at the end spoils no recording.
+
+    Raises:
+        ValueError: Too many packets cannot be decoded.
+    """
+    packets, bad = 0, 0
+    for packet in container.demux(stream):
+        packets += 1
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            bad += 1
+            continue
+        yield from frames
+    if bad > 1 + packets * _MOST_BAD:
+        raise ValueError(f"{bad} of its {packets} packets are damaged")
+
+
+def _silence(count: int) -> Iterator[Samples]:
+    for start in range(0, count, _BLOCK):
+        yield np.zeros(min(_BLOCK, count - start), np.float32)
 
 
 def _resampled(blocks: Iterator[Samples], native_hz: int, rate_hz: int) -> Iterator[Samples]:

@@ -14,6 +14,7 @@ _UNCOMPRESSED = frozenset({0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE})  # PCM, floa
 _NO_LENGTH = 0x7F000000  # programs that write to a pipe put the largest number there is, or one a little smaller
 _OGG_PAGE = b"OggS"
 _OGG_LAST = 0x04  # the flag of a stream's last page (RFC 3533, section 6)
+_OGG_HEADER = 27  # bytes, the last of which counts the lengths that follow
 _TAIL_BYTES = 2**17  # a page has 65,307 bytes at most
 _XING_WITHIN = 4096  # its frame is the first one
 
@@ -36,7 +37,7 @@ def promised_s(path: Path, container: av.container.InputContainer, stream: av.Au
         return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
     # Matroska tells the length of the whole, which is that of the audio where nothing else is in it.
     if names & {"matroska", "webm"} and len(container.streams) == 1 and container.duration:
-        return container.duration / av.time_base
+        return (container.duration - (container.start_time or 0)) / av.time_base
     return None
 
 
@@ -71,11 +72,11 @@ def _wav_s(path: Path) -> float | None:
             if head[:4] == b"data":
                 return size / bytes_a_second if bytes_a_second and 0 < size < _NO_LENGTH else None
             if head[:4] == b"fmt ":
-                form = file.read(12)
-                # Of other codecs the bytes a second are an average, and rounded.
+                form = file.read(14)
+                # Of other codecs samples have no fixed size; the bytes a second that the header tells may be wrong.
                 if int.from_bytes(form[:2], "little") in _UNCOMPRESSED:
-                    bytes_a_second = int.from_bytes(form[8:12], "little")
-                size -= 12
+                    bytes_a_second = int.from_bytes(form[4:8], "little") * int.from_bytes(form[12:14], "little")
+                size -= 14
             file.seek(size + size % 2, os.SEEK_CUR)
     return None
 
@@ -96,7 +97,9 @@ def _has_last_page(path: Path) -> bool:
     with path.open("rb") as file:
         tail = _tail(file)
     page = tail.rfind(_OGG_PAGE)
-    return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & _OGG_LAST)
+    lengths = tail[page + _OGG_HEADER :][: tail[page + _OGG_HEADER - 1]] if len(tail) > page + _OGG_HEADER else b""
+    is_whole = len(tail) >= page + _OGG_HEADER + len(lengths) + sum(lengths)
+    return page >= 0 and bool(lengths) and is_whole and bool(tail[page + 5] & _OGG_LAST)
 
 
 def _tail(file: BinaryIO) -> bytes:

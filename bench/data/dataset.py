@@ -8,7 +8,7 @@ from bench.assets import fingerprint
 from bench.assets.recordings import ensure_demo_recordings
 from bench.config import SPLIT, DataConfig, DataSource, OnError
 from bench.data.choice import choose as chosen
-from bench.data.sources.common_voice import read_common_voice
+from bench.data.sources.common_voice import CLIPS, read_common_voice
 from bench.data.sources.entries import Entry, Utterances
 from bench.data.sources.folder import read_folder
 from bench.data.sources.hub import read_hub
@@ -53,12 +53,18 @@ def load_dataset(config: DataConfig) -> DataSet:
         raise DataError(
             f"none of the {len(utterances)} utterances of {where} can be used; the first: {unusable[0].error}"
         )
-    if unusable and config.on_error is OnError.fail:
+    if config.on_error is OnError.fail:
+        _refuse_unusable(utterances, config)
+    return DataSet(_name(config), tuple(utterances), _fingerprint(utterances))
+
+
+def _refuse_unusable(utterances: Sequence[Utterance], config: DataConfig) -> None:
+    unusable = [item for item in utterances if item.error is not None]
+    if unusable:
         raise DataError(
-            f"{len(unusable)} of the {len(utterances)} utterances of {where} cannot be used; the first:"
+            f"{len(unusable)} of the {len(utterances)} utterances of {config.path} cannot be used; the first:"
             f" {unusable[0].error}; mend them, or leave them out with data.on_error=skip"
         )
-    return DataSet(_name(config), tuple(utterances), _fingerprint(utterances))
 
 
 def _read(config: DataConfig) -> list[Utterance]:
@@ -68,10 +74,11 @@ def _read(config: DataConfig) -> list[Utterance]:
     if config.source is DataSource.hub:
         return read_hub(config, choose)
     root, entries = _entries(config)
-    outside = config.allow_outside_root and config.source in (DataSource.manifest, DataSource.folder)
-    found = Utterances(root, allow_outside_root=outside, max_duration_s=config.max_duration_s)
+    found = Utterances(root, allow_outside_root=config.allow_outside_root, max_duration_s=config.max_duration_s)
     for entry in entries:
         found.add(entry)
+    if config.on_error is OnError.fail:  # also what data.limit would pass over
+        _refuse_unusable(found.found, config)
     return choose(found.found)
 
 
@@ -87,7 +94,8 @@ def _entries(config: DataConfig) -> tuple[Path, Iterator[Entry]]:
         case DataSource.folder:
             return path, read_folder(path)
         case DataSource.common_voice:
-            return path, read_common_voice(path, str(config.split))
+            # Clips often lie on another disk, behind a link that the user made.
+            return path / CLIPS, read_common_voice(path, str(config.split))
         case DataSource.librispeech:
             root = path / (config.split or "")
             return root, read_librispeech(root)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 
+from bench.data.container import opened
 from bench.records import Utterance
 
 
@@ -36,7 +37,7 @@ def file_s(path: Path) -> float | None:
     if not path.is_file():  # to open a pipe might take forever
         return None
     try:
-        with av.open(str(path)) as container:
+        with opened(path) as container:
             if not container.streams.audio:
                 return None
             stream = container.streams.audio[0]

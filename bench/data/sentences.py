@@ -26,6 +26,7 @@ def plain(text: str) -> str:
     kept = "".join(
         mark if unicodedata.category(mark)[0] in "LMN" else " "
         for mark in taken_apart
-        if unicodedata.combining(mark) < _FIRST_ACCENT
+        # Soft hyphens, joiners and marks of direction divide nothing, but for the blank of no width.
+        if unicodedata.combining(mark) < _FIRST_ACCENT and (unicodedata.category(mark) != "Cf" or mark == "\u200b")
     )
     return unicodedata.normalize("NFC", " ".join(kept.split()))

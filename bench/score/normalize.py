@@ -36,6 +36,7 @@ def normalizer(name: NormalizerName) -> Normalizer:
 
 # Typists and keyboards differ in which of these they use: modifier letter, quotation marks, prime, accents, full width.
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u02bc\u2018\u2019\u201b\u2032\u00b4\u0060\uff07", "'"))
+_WORD_BORDER = "\u200b"  # a blank of no width, which scripts without blanks put between words
 _INVISIBLE = regex.compile(r"\p{Cf}+")  # soft hyphens, joiners, marks of direction
 _KEPT_WITHIN = r"(?<=[\p{L}\p{M}\p{N}])'(?=[\p{L}\p{M}\p{N}])|(?<=\p{N})[.,](?=\p{N})"
 _BETWEEN_WORDS = regex.compile(rf"(?:(?!{_KEPT_WITHIN})[^\p{{L}}\p{{M}}\p{{N}}])+")
@@ -49,5 +50,6 @@ def multilingual(text: str) -> str:
     normaliser cuts words at apostrophes and at marks that it cannot compose.
     """
     lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
-    normalized: str = _BETWEEN_WORDS.sub(" ", _INVISIBLE.sub("", lowered).translate(_APOSTROPHES)).strip()
+    visible = _INVISIBLE.sub("", lowered.replace(_WORD_BORDER, " ")).translate(_APOSTROPHES)
+    normalized: str = _BETWEEN_WORDS.sub(" ", visible).strip()
     return normalized

@@ -250,3 +250,61 @@ def test_read_speech_decodes_to_what_its_header_promises(speech_dir: Path) -> No
     samples = decode_audio(path, RATE_HZ)
     assert len(samples) == stream_info & (2**36 - 1)
     assert 0.01 < np.abs(samples).max() <= 1
+
+
+LISTS = {
+    "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+    "list.ffconcat": "ffconcat version 1.0\nfile {}\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_other_files_is_no_recording(tmp_path: Path, name: str) -> None:
+    """It would lead out of the data root, and its content says nothing of the audio's."""
+    encode(tmp_path / "secret.ts", "aac", 44_100, 1, sine(1_000, 2, 44_100))
+    assert len(decode_audio(tmp_path / "secret.ts", RATE_HZ)) > RATE_HZ
+    (tmp_path / name).write_text(LISTS[name].format("secret.ts"))
+    with pytest.raises(AudioError, match="it is a list of other files"):
+        decode_audio(tmp_path / name, RATE_HZ)
+
+
+def test_a_colon_in_a_name_is_no_address(
+    tmp_path: Path, write_wav: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wav(tmp_path / "meeting 10:30.wav", 1)
+    monkeypatch.chdir(tmp_path)
+    assert len(decode_audio(Path("meeting 10:30.wav"), RATE_HZ)) == RATE_HZ
+
+
+@pytest.mark.parametrize("rubbish", [bytes(5_000), b"<html>not found</html>" * 50, b"TAG" + bytes(125)], ids=len)
+def test_rubbish_after_an_mp3_spoils_nothing(tmp_path: Path, rubbish: bytes) -> None:
+    path = encode(tmp_path / "a.mp3", "libmp3lame", 44_100, 1, sine(1_000, 10, 44_100))
+    whole = len(decode_audio(path, RATE_HZ))
+    path.write_bytes(path.read_bytes() + rubbish)
+    assert len(decode_audio(path, RATE_HZ)) == pytest.approx(whole, abs=RATE_HZ / 10)
+
+
+@pytest.mark.parametrize("begin_s", [0, 10])
+@pytest.mark.parametrize(("name", "codec"), [("a.webm", "libopus"), ("a.mkv", "flac")])
+def test_a_gap_in_the_times_is_silence(tmp_path: Path, name: str, codec: str, begin_s: int) -> None:
+    """As calls leave where nobody speaks; a recording that only begins late, cut from a longer one, has none."""
+    rate_hz = 48_000
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=rate_hz, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        resampler = av.AudioResampler(format=stream.format, layout="mono", frame_size=stream.frame_size or 960)
+        pcm = np.round(sine(1_000, 10, rate_hz) * 32_767).astype(np.int16)[np.newaxis]
+        frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
+        frame.sample_rate, frame.time_base, frame.pts = rate_hz, Fraction(1, rate_hz), 0
+        for part in [*resampler.resample(frame), None]:
+            for packet in stream.encode(part):
+                assert packet.pts is not None
+                assert packet.dts is not None
+                at_s = float(packet.pts * packet.time_base)
+                late = round((begin_s + (3 if at_s >= 5 else 0)) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + late, packet.dts + late
+                container.mux(packet)
+    samples = decode_audio(tmp_path / name, RATE_HZ)
+    assert len(samples) / RATE_HZ == pytest.approx(13, abs=0.15)
+    assert np.abs(samples[round(5.2 * RATE_HZ) : round(7.8 * RATE_HZ)]).max() < 0.01
+    assert np.abs(samples[round(8.3 * RATE_HZ) : round(12.5 * RATE_HZ)]).max() == pytest.approx(0.5, abs=0.05)

@@ -71,6 +71,21 @@ def test_a_stream_that_was_saved_promises_nothing(whole: dict[str, Path], tmp_pa
     assert np.array_equal(decode_audio(path, 16_000), decode_audio(whole[".wav"], 16_000))
 
 
+def test_a_wrong_rate_of_bytes_is_not_believed(whole: dict[str, Path], tmp_path: Path) -> None:
+    content = bytearray(whole[".wav"].read_bytes())
+    content[28:32] = (1_000).to_bytes(4, "little")
+    path = tmp_path / "odd.wav"
+    path.write_bytes(content)
+    assert np.array_equal(decode_audio(path, 16_000), decode_audio(whole[".wav"], 16_000))
+
+
+def test_an_ogg_file_that_ends_within_its_last_page_was_cut(whole: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "cut.ogg"
+    path.write_bytes(whole[".ogg"].read_bytes()[:-20])
+    with pytest.raises(AudioError, match="cut short"):
+        decode_audio(path, 16_000)
+
+
 def test_chunks_before_and_after_the_samples_are_no_samples(whole: dict[str, Path], tmp_path: Path) -> None:
     content = whole[".wav"].read_bytes()
     place = content.index(b"data")

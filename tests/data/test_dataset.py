@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import DataConfig, DataSource
+from bench.config import DataConfig, DataSource, OnError
 from bench.data.dataset import DataSet, load_dataset
 from bench.errors import DataError
 
@@ -54,6 +54,14 @@ def test_paths_outside_the_root_need_permission(folder: Path) -> None:
         load_dataset(config(folder / "m.csv"))
     allowed = dataclasses.replace(config(folder / "m.csv"), allow_outside_root=True)
     assert load_dataset(allowed).utterances[0].path == folder.parent.resolve() / "elsewhere.wav"
+
+
+def test_fail_refuses_what_a_limit_would_pass_over(folder: Path) -> None:
+    (folder / "m.csv").write_text(f"{HEADER}\n../elsewhere.wav,x,,,\n1.wav,hello,,,\n", encoding="utf-8")
+    limited = dataclasses.replace(config(folder / "m.csv"), limit=1)
+    assert [item.utterance_id for item in load_dataset(limited).utterances] == ["1.wav"]
+    with pytest.raises(DataError, match="1 of the 2 utterances"):
+        load_dataset(dataclasses.replace(limited, on_error=OnError.fail))
 
 
 def test_a_missing_manifest_is_a_data_error(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def test_every_name_has_a_normaliser() -> None:
         ("ΟΔΥΣΣΕΎΣ", "οδυσσεύς"),
         ("well-known, co\u00adoperate", "well known cooperate"),
         ("... (!)", ""),
+        ("ខ្ញុំ\u200bស្រឡាញ់", "ខ្ញុំ ស្រឡាញ់"),
     ],
 )
 def test_multilingual_keeps_what_words_are_made_of(text: str, expected: str) -> None:

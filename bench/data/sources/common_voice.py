@@ -1,5 +1,6 @@
 """Common Voice, as its archives unpack: a folder a language, with a table a split and the clips as MP3."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ _DURATIONS = "clip_durations.tsv"
 
 
 def read_common_voice(folder: Path, split: str) -> Iterator[Entry]:
-    """Read a split: the table ``<split>.tsv``, whose ``client_id`` are the speakers, and the files of ``clips/``.
+    """Read a split: the table ``<split>.tsv``, whose ``client_id`` are the speakers; paths start from ``clips/``.
 
     Sentences may hold any quotation marks: these tables quote nothing.
 
@@ -36,11 +37,9 @@ def read_common_voice(folder: Path, split: str) -> Iterator[Entry]:
         places = [header.index(name) for name in ("path", "sentence", "client_id")]
         for number, cells in rows:
             name, text, speaker = (cells[place] if place < len(cells) else None for place in places)
-            yield Entry(
-                f"{table} line {number}", f"{CLIPS}/{name}" if name else None, text, speaker, None, durations.get(name)
-            )
-    except UnicodeDecodeError as error:
-        raise DataError(f"{table} is not UTF-8 text ({error.reason}); unpack the archive again") from None
+            yield Entry(f"{table} line {number}", name, text, speaker, None, durations.get(name))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} is no table of Common Voice ({error}); unpack the archive again") from None
 
 
 def _durations_s(table: Path) -> Iterator[tuple[str | None, str]]:
@@ -54,10 +53,15 @@ def _durations_s(table: Path) -> Iterator[tuple[str | None, str]]:
             yield cells[0], str(int(cells[1]) / 1000)
 
 
+def _begins(path: Path, with_bytes: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(with_bytes)) == with_bytes
+
+
 def _hint(folder: Path) -> str:
     if not folder.is_dir():
         return "there is no such folder; give data.path=the folder of one language, which holds train.tsv and clips/"
-    splits = sorted(path.stem for path in folder.glob("*.tsv") if path.read_bytes()[:9] == b"client_id")
+    splits = sorted(path.stem for path in folder.glob("*.tsv") if _begins(path, b"client_id"))
     if splits:
         return f"give data.split=one of {', '.join(splits)}"
     languages = sorted(path.parent.name for path in folder.glob(f"*/{CLIPS}"))

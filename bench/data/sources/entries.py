@@ -75,7 +75,9 @@ class Utterances:
         if entry.text is None:
             raise _Unusable(f"{entry.place} has no text; give its transcript")
         text = _text(entry, "text", entry.text)
-        speaker = None if entry.speaker is None else _text(entry, "speaker", entry.speaker) or None
+        # Many corpora number their speakers.
+        label = str(entry.speaker) if type(entry.speaker) is int else entry.speaker
+        speaker = None if label is None else _text(entry, "speaker", label) or None
         start_s = _seconds(entry, "start_s", entry.start_s)
         noted_s = _seconds(entry, "duration_s", entry.duration_s)
         if noted_s is not None and self._max_duration_s is not None and noted_s > self._max_duration_s:

@@ -38,16 +38,19 @@ def read_folder(folder: Path) -> Iterator[Entry]:
     for path in _files(folder):
         empty = False
         text = path.with_suffix(".txt")
-        place = f"{path}:"
+        place = str(path)
         try:
             said = text.read_text(encoding="utf-8-sig").strip()
         except FileNotFoundError:
             yield Entry(
-                place, _name(path, folder), None, wrong=f"{text.name} is not beside it; put its transcript there"
+                place, _name(path, folder), None, wrong=f"has no {text.name} beside it; put its transcript there"
             )
         except (OSError, UnicodeDecodeError) as error:
             yield Entry(
-                place, _name(path, folder), None, wrong=f"{text.name} cannot be read ({error}); save it as UTF-8"
+                place,
+                _name(path, folder),
+                None,
+                wrong=f"has a {text.name} that is not UTF-8 ({error})",
             )
         else:
             yield Entry(place, _name(path, folder), said)
@@ -56,12 +59,23 @@ def read_folder(folder: Path) -> Iterator[Entry]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+    return (path for path in files_below(folder) if path.suffix.lower() in AUDIO)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """List the files below a folder, in the order of their names; links to folders are followed, each folder once.
+
+    Hidden files and folders are left out: systems and editors leave twins behind, and ``._a.wav`` is no audio.
+    """
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = str(Path(parent).resolve())
+        if real in seen:
+            folders[:] = []
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            # Systems and editors leave hidden twins behind: "._a.wav" is no audio.
-            if Path(name).suffix.lower() in AUDIO and not name.startswith("."):
-                yield Path(parent) / name
+        yield from (Path(parent) / name for name in sorted(names) if not name.startswith("."))
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -109,10 +109,22 @@ def _with_audio(item: Utterance, row: Mapping[str, Any], config: DataConfig) -> 
     if content is not None:
         return dataclasses.replace(item, path=_written(content, Path(path or "audio").suffix))
     if path is not None and Path(path).is_file():
+        if not config.allow_outside_root and not _is_its_own(Path(path), config):
+            wrong = f"{config.path} {item.utterance_id}: {path} is no file of the data set"
+            return dataclasses.replace(item, error=f"{wrong}; name another, or say data.allow_outside_root=true")
         return dataclasses.replace(item, path=Path(path))
     return dataclasses.replace(
         item, error=f"{config.path} {item.utterance_id} has no audio; take it out of the data set"
     )
+
+
+def _is_its_own(path: Path, config: DataConfig) -> bool:
+    """Whether a file lies in the local data set, or where the library keeps what it fetched."""
+    from datasets.config import HF_CACHE_HOME, HF_DATASETS_CACHE
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    homes = [Path(str(config.path)), Path(HF_CACHE_HOME), Path(HF_DATASETS_CACHE), Path(HF_HUB_CACHE)]
+    return any(path.resolve().is_relative_to(home.resolve()) for home in homes)
 
 
 def _written(content: bytes, suffix: str) -> Path:

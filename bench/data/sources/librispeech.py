@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.data.sources.entries import Entry
+from bench.data.sources.folder import files_below
 from bench.errors import DataError
 
-_TABLES = "*.trans.txt"
+_TABLE = ".trans.txt"
 _ENDINGS = (".flac", ".wav", ".mp3", ".opus")  # the corpus's own, and what mirrors of it use
 
 
@@ -25,9 +26,9 @@ def read_librispeech(folder: Path) -> Iterator[Entry]:
         raise DataError(
             f"no folder at {folder}{found}; give data.path=LibriSpeech and data.split=test-clean or the like"
         )
-    tables = sorted(folder.rglob(_TABLES))
+    tables = [path for path in files_below(folder) if path.name.endswith(_TABLE)]
     if not tables:
-        raise DataError(f"{folder} holds no {_TABLES}; give data.path=the folder that LibriSpeech was unpacked to")
+        raise DataError(f"{folder} holds no *{_TABLE}; give data.path=the folder that LibriSpeech was unpacked to")
     for table in tables:
         yield from _chapter(folder, table)
 

@@ -72,6 +72,21 @@ def test_what_the_durations_say_is_heeded(corpus: Path) -> None:
     assert all("longer than data.max_duration_s" in error for error in errors if error)
 
 
+def test_clips_may_lie_on_another_disk(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "cy").mkdir()
+    for table in corpus.glob("*.tsv"):
+        (tmp_path / "cy" / table.name).write_bytes(table.read_bytes())
+    (tmp_path / "cy" / "clips").symlink_to(corpus / "clips", target_is_directory=True)
+    found, plain = load_dataset(config(tmp_path / "cy", "test")), load_dataset(config(corpus, "test"))
+    assert found == plain
+
+
+def test_a_table_that_is_none_is_refused(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "test.tsv").write_text("client_id\tpath\tsentence\n" + "x" * 200_000 + "\ta.mp3\tb\n")
+    with pytest.raises(DataError, match="is no table of Common Voice"):
+        load_dataset(config(tmp_path, "test"))
+
+
 def test_what_is_missing_is_named_with_what_there_is(corpus: Path) -> None:
     with pytest.raises(DataError, match=r"no split validated .* data\.split=one of dev, test, train$"):
         load_dataset(config(corpus, "validated"))

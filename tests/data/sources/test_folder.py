@@ -44,8 +44,8 @@ def test_a_file_without_its_text_cannot_be_used(folder: Path) -> None:
     (folder / "sub" / "c.txt").write_bytes(b"caf\xe9")
     good, lost, garbled = read(folder)
     assert good.error is None
-    assert "b.wav: b.txt is not beside it" in str(lost.error)
-    assert "c.wav: c.txt cannot be read" in str(garbled.error)
+    assert "b.wav has no b.txt beside it" in str(lost.error)
+    assert "c.wav has a c.txt that is not UTF-8" in str(garbled.error)
 
 
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
@@ -72,6 +72,16 @@ def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) 
     (folder / "z.txt").write_text("x")
     errors = {item.utterance_id: str(item.error) for item in read(folder)}
     assert "leaves the data root" in errors["z.wav"]
+
+
+def test_linked_folders_are_followed_once_where_that_is_allowed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (folder / "sub").rename(tmp_path / "disk" / "sub")
+    (folder / "sub").symlink_to(tmp_path / "disk" / "sub", target_is_directory=True)
+    (tmp_path / "disk" / "sub" / "round").symlink_to(folder, target_is_directory=True)
+    assert "leaves the data root" in str(read(folder)[-1].error)
+    allowed = DataConfig(source=DataSource.folder, path=str(folder), allow_outside_root=True)
+    assert [item.error for item in load_dataset(allowed).utterances] == [None] * 3
 
 
 def test_a_folder_that_is_none_or_holds_nothing_is_refused(tmp_path: Path) -> None:

@@ -113,6 +113,11 @@ def test_tabs_divide_and_quotes_are_characters(tmp_path: Path, suffix: str) -> N
     ]
 
 
+def test_speakers_may_be_numbered(tmp_path: Path) -> None:
+    (found,) = read(manifest(tmp_path, '{"path": "a.wav", "text": "x", "speaker": 12}', "m.jsonl"))
+    assert (found.speaker, found.error) == ("12", None)
+
+
 def test_the_names_of_nemo(tmp_path: Path) -> None:
     lines = [
         {"audio_filepath": "a.wav", "text": "one", "duration": 3.5},
@@ -168,7 +173,8 @@ WRONG_ROWS = [
     ("m.jsonl", '{"path": "a.wav"}', "m.jsonl line 1 has no text"),
     ("m.jsonl", '{"path": "a.wav", "text": null}', "m.jsonl line 1 has no text"),
     ("m.jsonl", '{"path": "a.wav", "text": 5}', "text is 5, not text; give a string"),
-    ("m.jsonl", '{"path": "a.wav", "text": "x", "speaker": 5}', "speaker is 5, not text; give a string"),
+    ("m.jsonl", '{"path": "a.wav", "text": "x", "speaker": 5.5}', "speaker is 5.5, not text; give a string"),
+    ("m.jsonl", '{"path": "a.wav", "text": "x", "speaker": true}', "speaker is True, not text; give a string"),
     ("m.jsonl", '{"path": "\\ud800.wav", "text": "x"}', "path is '\\ud800.wav', not text"),
     ("m.jsonl", '{"path": "a.wav", "text": "\\udcff"}', "text is '\\udcff', not text"),
     ("m.jsonl", '{"path": "a.wav", "text": "x", "start_s": true}', "start_s=True is no number of seconds"),
