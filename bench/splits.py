@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from bench.config import SPLIT, DataConfig, DataSource
-from bench.data.dataset import load_dataset
+from bench.data.dataset import load_dataset, path_of
 from bench.data.leaks import Kind, Leaks, find_leaks, parse_kinds
 from bench.data.sentences import plain
 from bench.errors import ConfigError, DataError
@@ -132,7 +132,7 @@ def _utterances(config: DataConfig, split: str, reasons: list[str], *, required:
     Of a data set that must be loaded to tell, why it could not be is added to ``reasons``.
     """
     wanted = replace(config, split=split)
-    path = Path(str(config.path).replace(SPLIT, split) if config.source in _NAMED_BY_PATH else str(config.path))
+    path = Path(path_of(wanted))
     places = {DataSource.common_voice: path / f"{split}.tsv", DataSource.librispeech: path / split}
     if config.source is DataSource.hub and not required:  # only loading it tells
         try:

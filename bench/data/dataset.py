@@ -84,7 +84,7 @@ def _read(config: DataConfig) -> list[Utterance]:
 
 def _entries(config: DataConfig) -> tuple[Path, Iterator[Entry]]:
     """Name the folder that a source's paths start from, and read what it says."""
-    path = Path(_path(config))
+    path = Path(path_of(config))
     match config.source:
         case DataSource.manifest:
             root = Path(config.root or path.parent)
@@ -108,7 +108,8 @@ def _entries(config: DataConfig) -> tuple[Path, Iterator[Entry]]:
             return root, read_manifest(root / "manifest.csv")
 
 
-def _path(config: DataConfig) -> str:
+def path_of(config: DataConfig) -> str:
+    """Name the place of a data set, with its split put in where the path has a place for it."""
     path = config.path or ""
     return path.replace(SPLIT, config.split) if config.split else path
 
@@ -118,7 +119,7 @@ def _name(config: DataConfig) -> str:
         return "demo"
     if config.source is DataSource.hub:
         return f"{config.path}/{config.split}"
-    path = Path(_path(config)).resolve()
+    path = Path(path_of(config)).resolve()
     if config.source in (DataSource.common_voice, DataSource.librispeech):
         return f"{path.name}/{config.split}" if config.split else path.name
     return f"{path.parent.name}/{path.name}"
