@@ -9,10 +9,14 @@ from bench.config import (
     DataConfig,
     DataSource,
     DecodeConfig,
+    Engine,
+    FoldMethod,
     Merge,
     PriceConfig,
     Sampler,
     Strategy,
+    SyntheticConfig,
+    Task,
     flatten,
 )
 from bench.errors import ConfigError, ImpossiblePoint
@@ -31,8 +35,79 @@ def validate(config: Config) -> None:
     _validate_prices(config.measure.price_per_hour)
     _validate_search(config)
     _validate_data(config.data)
+    if config.task is Task.finetune:
+        _validate_finetune(config)
     _validate_windows(config)
     _validate_strategy(config.decode)
+
+
+_FASTEST = 0.5  # half as fast or half again as fast: nobody speaks so
+
+
+def _validate_finetune(config: Config) -> None:
+    tune = config.finetune
+    size = tune.memory.device_batch_size
+    if isinstance(size, str) and size != AUTO:
+        raise ConfigError(f"finetune.memory.device_batch_size={size} is no number; give one, or {AUTO}")
+    counts: list[tuple[str, int | None, int]] = [
+        ("finetune.max_steps", tune.max_steps, 1),
+        ("finetune.batch_size", tune.batch_size, 1),
+        ("finetune.memory.device_batch_size", None if isinstance(size, str) else size, 1),
+        ("finetune.freeze.encoder_layers", tune.freeze.encoder_layers, 0),
+        ("finetune.lora.rank", tune.lora.rank, 0),
+        ("finetune.evaluations", tune.evaluations, 1),
+        ("finetune.folds.count", tune.folds.count, 2),
+        ("finetune.folds.repeats", tune.folds.repeats, 1),
+        ("finetune.folds.seed", tune.folds.seed, 0),
+        ("finetune.test.limit", tune.test.limit, 1),
+    ]
+    for name, count, least in counts:
+        if count is not None and not least <= count <= _MOST:
+            raise ConfigError(f"{name}={count} is out of range; give a number from {least} to {_MOST}")
+    rates = [("finetune.learning_rate", tune.learning_rate), ("finetune.epochs", tune.epochs)]
+    rates += [
+        ("finetune.optimizer.max_grad_norm", tune.optimizer.max_grad_norm),
+        ("finetune.lora.alpha", tune.lora.alpha),
+    ]
+    for name, value in rates:
+        if not 0 < value < math.inf:
+            raise ConfigError(f"{name}={value:g} must be a number above 0")
+    if not 0 <= tune.optimizer.weight_decay < math.inf:
+        raise ConfigError(f"finetune.optimizer.weight_decay={tune.optimizer.weight_decay:g} must be a number from 0 up")
+    shares = [("finetune.optimizer.warmup", tune.optimizer.warmup), ("finetune.lora.dropout", tune.lora.dropout)]
+    shares += [("finetune.test.share", tune.test.share), *flatten(tune.augment, "finetune.augment.")]
+    for name, share in shares:
+        most = _FASTEST if name == "finetune.augment.speed" else 1.0
+        if not 0 <= share <= most:
+            raise ConfigError(f"{name}={share:g} is no share that can be; give a number from 0 to {most:g}")
+    _validate_sets(config)
+
+
+def _validate_sets(config: Config) -> None:
+    test, folds = config.finetune.test, config.finetune.folds
+    if test.split is not None and test.share:
+        raise ConfigError("finetune.test.split and finetune.test.share both say what is kept for the test; give one")
+    if test.share == 1:
+        raise ConfigError("finetune.test.share=1 leaves nothing to train on; give a smaller share")
+    if folds.method is FoldMethod.none and test.split is None and not test.share:
+        raise ConfigError(
+            "finetune.folds.method=none divides nothing, so a test must score the outcome; add finetune.test.split=test"
+            " or finetune.test.share=0.3"
+        )
+    if folds.method is FoldMethod.none and config.search.racing:
+        raise ConfigError("search.racing ends settings after some folds, and finetune.folds.method=none makes none")
+    if config.search.holdout:
+        raise ConfigError(
+            f"search.holdout={config.search.holdout:g} is for transcribing; a fine-tuning study keeps data aside with"
+            " finetune.test.share or finetune.test.split"
+        )
+    if config.measure.replicates > 1:
+        raise ConfigError(
+            f"measure.replicates={config.measure.replicates}: the runs of a training are its folds; use"
+            " finetune.folds.repeats"
+        )
+    if config.engine is not Engine.transformers:
+        raise ConfigError(f"engine={config.engine} trains nothing; use engine=transformers with task=finetune")
 
 
 _MOST = 2**31 - 1
@@ -65,6 +140,9 @@ def _validate_counts(config: Config) -> None:
         ("model.hop_length", config.model.hop_length, 1, _MOST),
         ("data.limit", config.data.limit, 1, _MOST),
         ("data.seed", config.data.seed, 0, 2**32 - 1),
+        ("data.synthetic.sentences", config.data.synthetic.sentences, 1, _MOST),
+        ("data.synthetic.per_recording", config.data.synthetic.per_recording, 1, _MOST),
+        ("data.synthetic.first", config.data.synthetic.first, 0, _MOST),
         ("threads", config.threads, 1, 1024),
         ("seed", config.seed, 0, 2**32 - 1),
         ("measure.warmup", config.measure.warmup, 0, _MOST),
@@ -121,7 +199,7 @@ def _validate_search(config: Config) -> None:
 
 
 def _validate_data(data: DataConfig) -> None:
-    if data.path is None and data.source is not DataSource.demo:
+    if data.path is None and data.source not in (DataSource.demo, DataSource.synthetic):
         raise ConfigError(f"data={data.source} needs a path; add data.path={_DATA_PATHS[data.source]}")
     if data.source is DataSource.demo and data.path is not None:
         raise ConfigError(f"data.path={data.path} is not used by the demo recordings; add data=manifest")
@@ -141,8 +219,20 @@ def _validate_data(data: DataConfig) -> None:
         raise ConfigError(
             f"data.max_duration_s={data.max_duration_s:g} must be a number of seconds above 0, or null for no limit"
         )
-    if not data.synthetic.voices:
+    _validate_synthetic(data.synthetic)
+
+
+_LARGEST_SPREAD = 0.5
+
+
+def _validate_synthetic(synthetic: SyntheticConfig) -> None:
+    if not synthetic.voices:
         raise ConfigError("data.synthetic.voices is empty; name a voice at least, such as en-us")
+    if not 0 <= synthetic.rate_spread <= _LARGEST_SPREAD:
+        raise ConfigError(
+            f"data.synthetic.rate_spread={synthetic.rate_spread:g} is no share of the speed that can be; give one from"
+            f" 0 to {_LARGEST_SPREAD:g}"
+        )
 
 
 _DATA_PATHS = {
@@ -151,7 +241,6 @@ _DATA_PATHS = {
     DataSource.common_voice: "the folder of one language, with train.tsv and clips/",
     DataSource.librispeech: "the folder LibriSpeech was unpacked to",
     DataSource.hub: "NAME, such as google/fleurs",
-    DataSource.synthetic: "FILE.txt, one sentence a line",
 }
 
 

@@ -14,7 +14,7 @@ from bench.data.sources.folder import read_folder
 from bench.data.sources.hub import read_hub
 from bench.data.sources.librispeech import read_librispeech
 from bench.data.sources.manifest import read_manifest
-from bench.data.sources.synthetic import ensure_spoken, entries_of, sentences_of
+from bench.data.sources.synthetic import ensure_spoken, entries_of, recordings_of
 from bench.errors import DataError
 from bench.records import Utterance
 
@@ -45,7 +45,7 @@ def load_dataset(config: DataConfig) -> DataSet:
         AssetError: Recordings cannot be made, or the cache cannot be written.
     """
     utterances = _read(config)
-    where = config.path or "the demo recordings"
+    where = _where(config)
     unusable = [item for item in utterances if item.error is not None]
     if not utterances:
         raise DataError(f"{where} names no utterance; give at least one, with its audio and text")
@@ -58,11 +58,15 @@ def load_dataset(config: DataConfig) -> DataSet:
     return DataSet(_name(config), tuple(utterances), _fingerprint(utterances))
 
 
+def _where(config: DataConfig) -> str:
+    return config.path or f"data={config.source}"
+
+
 def _refuse_unusable(utterances: Sequence[Utterance], config: DataConfig) -> None:
     unusable = [item for item in utterances if item.error is not None]
     if unusable:
         raise DataError(
-            f"{len(unusable)} of the {len(utterances)} utterances of {config.path} cannot be used; the first:"
+            f"{len(unusable)} of the {len(utterances)} utterances of {_where(config)} cannot be used; the first:"
             f" {unusable[0].error}; mend them, or leave them out with data.on_error=skip"
         )
 
@@ -100,9 +104,8 @@ def _entries(config: DataConfig) -> tuple[Path, Iterator[Entry]]:
             root = path / (config.split or "")
             return root, read_librispeech(root)
         case DataSource.synthetic:
-            sentences, voices = sentences_of(path), config.synthetic.voices
-            root = ensure_spoken(sentences, voices, config.synthetic.rate_wpm)
-            return root, entries_of(path, sentences, voices)
+            recordings = recordings_of(None if config.path is None else path, config.synthetic)
+            return ensure_spoken(recordings), entries_of(recordings)
         case _:
             root = ensure_demo_recordings()
             return root, read_manifest(root / "manifest.csv")
@@ -115,8 +118,8 @@ def path_of(config: DataConfig) -> str:
 
 
 def _name(config: DataConfig) -> str:
-    if config.source is DataSource.demo:
-        return "demo"
+    if config.path is None:  # the demo, and sentences that are made up
+        return config.source.value
     if config.source is DataSource.hub:
         return f"{config.path}/{config.split}"
     path = Path(path_of(config)).resolve()

@@ -1,24 +1,110 @@
 """Sentences spoken by espeak-ng: speech of any language, length and text, robotic and without a licence to ask for."""
 
+import random
+import unicodedata
 import wave
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.assets import fingerprint
 from bench.assets.cache import cache_root, publish
+from bench.assets.phrases import phrase
 from bench.assets.voices import REQUIREMENT, synthesize
+from bench.config import SyntheticConfig
 from bench.data.sources.entries import Entry
 from bench.errors import DataError
 
-_RECIPE = "1"  # to be raised with whatever changes the files
+_RECIPE = "2"  # to be raised with whatever changes the files
 
 
-def sentences_of(path: Path) -> list[str]:
-    """Read sentences, one a line; empty lines are none.
+@dataclass(frozen=True)
+class Recording:
+    """What is to be spoken, and how.
+
+    Attributes:
+        place: Where its sentences come from, for messages.
+        sentences: They themselves, in their order.
+        voice: espeak-ng's voice.
+        rate_wpm: Speed in words a minute.
+    """
+
+    place: str
+    sentences: tuple[str, ...]
+    voice: str
+    rate_wpm: int
+
+    @property
+    def text(self) -> str:
+        """The transcript."""
+        return " ".join(self.sentences)
+
+    @property
+    def script(self) -> str:
+        """What espeak-ng gets: it pauses at a full stop if a line ends there, or else a capital letter follows."""
+        *others, last = self.sentences
+        return "\n".join([*(item if _ends_in_a_mark(item) else f"{item}." for item in others), last])
+
+
+def recordings_of(path: Path | None, config: SyntheticConfig) -> list[Recording]:
+    """Plan the recordings of a file's sentences, one a line, or of English ones that are made up.
+
+    The voices take turns, and each recording's speed is drawn by its number, so that further sentences leave those
+    before as they are.
+
+    Args:
+        path: The file; null makes up ``config.sentences`` of them.
+        config: How they are spoken.
 
     Raises:
         DataError: There is no such file, it is not UTF-8, or holds no sentence.
     """
+    if path is None:
+        place, first = "made-up", config.first
+        sentences = [phrase(number) for number in range(first, first + config.sentences)]
+    else:
+        place, first = str(path), 1
+        sentences = _sentences_of(path)
+    return [
+        Recording(
+            place=f"{place} sentence {first + start}",
+            sentences=tuple(sentences[start : start + config.per_recording]),
+            voice=config.voices[number % len(config.voices)],
+            rate_wpm=_rate_wpm(number, config),
+        )
+        for number, start in enumerate(range(0, len(sentences), config.per_recording))
+    ]
+
+
+def ensure_spoken(recordings: Sequence[Recording]) -> Path:
+    """Folder with the recordings as WAV files, made at the first call.
+
+    Raises:
+        AssetError: espeak-ng is not installed, knows no such voice or rate, or the cache cannot be written.
+    """
+    parts = [part for item in recordings for part in (item.voice, str(item.rate_wpm), item.script)]
+
+    def build(folder: Path) -> None:
+        for number, item in enumerate(recordings):
+            samples, rate_hz = synthesize(item.script, item.voice, item.rate_wpm)
+            with wave.open(str(folder / _file(number)), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(rate_hz)
+                file.writeframes(samples.astype("<i2").tobytes())
+
+    name = fingerprint.of_parts([_RECIPE, REQUIREMENT, *parts])
+    return publish(cache_root() / "recordings" / f"synthetic-{name}", build)
+
+
+def entries_of(recordings: Sequence[Recording]) -> Iterator[Entry]:
+    """Name the files of :func:`ensure_spoken`, with the voices as speakers."""
+    for number, item in enumerate(recordings):
+        yield Entry(item.place, _file(number), item.text, item.voice)
+
+
+def _sentences_of(path: Path) -> list[str]:
+    """Read sentences, one a line; empty lines are none."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
@@ -31,30 +117,13 @@ def sentences_of(path: Path) -> list[str]:
     return sentences
 
 
-def ensure_spoken(sentences: Sequence[str], voices: Sequence[str], rate_wpm: int) -> Path:
-    """Folder with the sentences as WAV files, made at the first call; the voices take turns.
-
-    Raises:
-        AssetError: espeak-ng is not installed, knows no such voice or rate, or the cache cannot be written.
-    """
-    name = fingerprint.of_parts([_RECIPE, REQUIREMENT, str(rate_wpm), *voices, "", *sentences])
-
-    def build(folder: Path) -> None:
-        for number, sentence in enumerate(sentences):
-            samples, rate_hz = synthesize(sentence, voices[number % len(voices)], rate_wpm)
-            with wave.open(str(folder / _file(number)), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(rate_hz)
-                file.writeframes(samples.astype("<i2").tobytes())
-
-    return publish(cache_root() / "recordings" / f"synthetic-{name}", build)
+def _rate_wpm(number: int, config: SyntheticConfig) -> int:
+    draw = random.Random(f"speed {number}").random()  # noqa: S311 - no secret
+    return round(config.rate_wpm * (1 + config.rate_spread * (2 * draw - 1)))
 
 
-def entries_of(source: Path, sentences: Sequence[str], voices: Sequence[str]) -> Iterator[Entry]:
-    """Name the files of :func:`ensure_spoken`, with the voices as speakers."""
-    for number, sentence in enumerate(sentences):
-        yield Entry(f"{source} sentence {number + 1}", _file(number), sentence, voices[number % len(voices)])
+def _ends_in_a_mark(sentence: str) -> bool:
+    return unicodedata.category(sentence[-1]).startswith("P")
 
 
 def _file(number: int) -> str:
