@@ -18,8 +18,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP) ## Install everything into .venv
 
-demo: $(STAMP) ## Sweep whisper-tiny.en over the demo recordings and write reports/demo
+demo: $(STAMP) ## Sweep whisper-tiny.en and a small CTC model, and write reports/demo and reports/demo_ctc
 	$(BIN)/python -m bench run experiment=demo
+	$(BIN)/python -m bench run experiment=demo_ctc
 
 test: $(STAMP) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal

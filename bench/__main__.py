@@ -1,4 +1,4 @@
-"""The command line: ``asr-sweep run | report | compare | rescore | transcribe | features | splits | list | doctor``.
+"""The command line: ``asr-sweep run | report | compare | rescore | finetune-final | transcribe | ...``.
 
 ``python -m bench ...`` is the same. What a command does is in :mod:`bench.commands`.
 """
@@ -104,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     # One is right; more are taken so that the refusal can say what this command is for.
     rescoring.add_argument("settings", nargs="+", metavar=commands.normalizer_choice(), help="the normaliser")
     rescoring.set_defaults(command=commands.rescore)
+    finishing = verbs.add_parser(
+        "finetune-final",
+        help="train with a study's best setting on all data, and compare with the base model on the test data",
+    )
+    finishing.add_argument("study", help="name of a study under results/, or the path of its folder")
+    finishing.add_argument("--again", action="store_true", help="use the test data anew, and drop what it said before")
+    finishing.set_defaults(command=commands.finetune_final)
     transcribing = verbs.add_parser(
         "transcribe",
         help="transcribe recordings with settings of your own, or those a study recommends",
@@ -135,11 +142,12 @@ def _parser() -> argparse.ArgumentParser:
     doctor = verbs.add_parser("doctor", help="say whether this machine is fit for timings, and what to mend")
     doctor.add_argument("--seconds", type=float, default=10.0, help="length of its probe (default: %(default)g)")
     doctor.set_defaults(command=commands.doctor)
-    for command in (report, comparing, rescoring, transcribing, listing, doctor):
+    for command in (report, comparing, rescoring, finishing, transcribing, listing, doctor):
         command.add_argument(
             "--results", default="results", help="folder that holds the studies (default: %(default)s)"
         )
-    report.add_argument("--reports", default="reports", help="folder to write reports to (default: %(default)s)")
+    for command in (report, finishing):
+        command.add_argument("--reports", default="reports", help="folder to write reports to (default: %(default)s)")
     return parser
 
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.config import AUTO, OnOom, flatten
+from bench.config import AUTO, FoldMethod, OnOom, Task, flatten
 from bench.data.holdout import Part
 from bench.errors import ConfigError, StoreError
+from bench.folds_race import FoldsRace
 from bench.jobs import JobMaker
 from bench.ledger import Ledger
 from bench.metrics import RTFX, Metric
-from bench.records import Job, Status
+from bench.readings import Environment
+from bench.records import Job, RunResult, Status
 from bench.rivals import Rivals
 from bench.schema import SETTINGS
 from bench.search.bisect import next_size
@@ -32,7 +34,9 @@ class Agenda:
     """Hands out runs until nothing is left to run.
 
     A grid's replicates are interleaved: every trial has run once before any runs a second time, so that a drift of the
-    machine favours no setting. A search runs one trial at a time, since the next point depends on it.
+    machine favours no setting. The folds of a training follow each other, since what is sought is no time, and the
+    first setting that has all of them is what the others are raced against. A search runs one trial at a time, since
+    the next point depends on it.
 
     Args:
         study: What was asked for.
@@ -57,6 +61,7 @@ class Agenda:
         self._goal = parse_goal(self._search.objectives, self._search.constraints)
         self._proposer = self._make_proposer() if study.searches else None
         self._rivals = Rivals(self._goal, ledger)
+        self._folds_race = FoldsRace(ledger, maker)
         self._jobs: dict[str, Job] = {}
         self._ids: dict[str, str | None] = {}
         self.exhausted = False
@@ -71,9 +76,16 @@ class Agenda:
     @property
     def planned(self) -> int:
         """Runs the study consists of, as far as that is known: that which judges the chosen setting comes last."""
-        trials = 0 if self._proposer is None else self._search.trials * self._study.config.measure.replicates
+        trials = 0 if self._proposer is None else self._search.trials * self._runs_of_a_trial
         searching = sum(job.part == Part.search for job in self._jobs.values())
         return max(searching, trials) + bool(self._search.holdout)
+
+    @property
+    def _runs_of_a_trial(self) -> int:
+        config = self._study.config
+        if config.task is not Task.finetune:
+            return config.measure.replicates
+        return 1 if config.finetune.folds.method is FoldMethod.none else len(self._maker.folds(config).folds)
 
     @property
     def jobs(self) -> list[Job]:
@@ -108,8 +120,22 @@ class Agenda:
             job,
             number=self._ledger.number(job.trial_id),
             attempt=self._ledger.next_attempt(job.run_id),
-            race=self._rivals.race(job) if self._search.racing and job.part == Part.search else None,
+            race=self._rivals.race(job) if self._races_within_runs and job.part == Part.search else None,
         )
+
+    @property
+    def _races_within_runs(self) -> bool:
+        return self._search.racing and self._study.config.task is Task.transcribe
+
+    def ended(self, job: Job, environment: Environment) -> RunResult | None:
+        """End the next run before it begins, where its setting has lost already; null where it is to be run."""
+        if not self._search.racing or job.config.task is not Task.finetune:
+            return None
+        return self._folds_race.ended(job, self.jobs, environment)
+
+    def remaining(self, job: Job) -> list[Job]:
+        """List a run, and those that are known to follow it."""
+        return [job, *self._queue]
 
     def again(self, job: Job) -> None:
         """Put a run at the end, to be tried once more."""
@@ -243,10 +269,12 @@ class Agenda:
         return min(good, key=lambda trial: [sign * trial.values[column] for sign, column in order], default=None)
 
 
-def _order(job: Job, ahead: Mapping[str, int]) -> tuple[int, int, str]:
+def _order(job: Job, ahead: Mapping[str, int]) -> tuple[int, int, str, int]:
     """Shuffle the trials anew for each replicate, those to try first ahead; other trials change no trial's place."""
-    shuffled = hashlib.sha256(f"{job.config.seed}:{job.replicate}:{job.trial_id}".encode()).hexdigest()
-    return job.replicate, ahead.get(job.point, len(ahead)), shuffled
+    trains = job.config.task is Task.finetune
+    first = 0 if trains else job.replicate
+    shuffled = hashlib.sha256(f"{job.config.seed}:{first}:{job.trial_id}".encode()).hexdigest()
+    return first, ahead.get(job.point, len(ahead)), shuffled, job.replicate
 
 
 def _difference(row: Mapping[str, Any], job: Job) -> str:
@@ -258,7 +286,8 @@ def _difference(row: Mapping[str, Any], job: Job) -> str:
     names = [
         name
         for name in (*SETTINGS, "data.fingerprint", "model.fingerprint")
-        if name.startswith(("model.", "decode.", "data.fingerprint")) or name in ("device", "engine", "threads", "seed")
+        if name.startswith(("model.", "decode.", "finetune.", "data.fingerprint"))
+        or name in ("device", "engine", "threads", "seed")
     ]
     # A batch size that runs find by themselves is stored as null.
     changed = [name for name in names if row[name] != (None if now[name] == AUTO else now[name])]

@@ -81,13 +81,18 @@ def _what_is_left(study: "Composed", result: "StudyResult", command: str) -> lis
 
 def _dry_run(study: "Composed", arguments: Sequence[str], command: str) -> int:
     """Foretell a study, and say how to run it."""
+    from bench.config import Task
     from bench.forecast import show
     from bench.forecast.plan import forecast_study
+    from bench.training_plan import plan_study
 
+    to_run = [each for each in arguments if each.lstrip("+").partition("=")[0] != "search.dry_run"]
+    if study.config.task is Task.finetune:
+        _print_lines([*plan_study(study), f"to run it: {shlex.join(['asr-sweep', 'run', *to_run])}"])
+        return 0
     forecast = forecast_study(study, command, lambda *told: _print_lines([show.probe_line(*told)]))
     _print_table(*show.cells(forecast))
     _print_lines(show.lines(forecast, study.config.search))
-    to_run = [each for each in arguments if each.lstrip("+").partition("=")[0] != "search.dry_run"]
     _print_lines([f"to run it: {shlex.join(['asr-sweep', 'run', *to_run])}"])
     return 0
 
@@ -145,6 +150,17 @@ def rescore(options: argparse.Namespace) -> int:
         _print_lines(["", one.title] if len(found) > 1 else [])
         _print_table(*one.cells())
         _print_lines(one.notes())
+    return 0
+
+
+def finetune_final(options: argparse.Namespace) -> int:
+    """Train with the best setting of a study, and compare with the model as it was."""
+    from bench.final import finetune_final as judge
+    from bench.report import build
+
+    study_dir = _study_dir(options)
+    judge(study_dir, lambda line: _print_lines([line]), options.again)
+    print(build(study_dir, Path(options.reports)) / "index.html")
     return 0
 
 

@@ -7,6 +7,7 @@
     ├── AudioError              one recording cannot be decoded; the others still run
     ├── AssetError              a packaged model or recording is missing or damaged
     ├── ModelError              a model cannot be loaded, or belongs to a family that is not supported
+    ├── TrainingError           a training went astray; another setting is needed
     └── StoreError              results on disk contradict what was asked, or cannot be read
 
 A :class:`BenchError` is deterministic: the same input raises it again, so a run that ends with one is not retried
@@ -40,6 +41,10 @@ class AssetError(BenchError):
 
 class ModelError(BenchError):
     """A model cannot be loaded or is of a family that is not supported."""
+
+
+class TrainingError(BenchError):
+    """A training went astray: its loss or its weights are no numbers any more."""
 
 
 class StoreError(BenchError):

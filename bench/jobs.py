@@ -1,14 +1,18 @@
 """From a configuration to a run that can be executed: its data, its model, and its name."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from bench.assets.models import LocalModel, locate, own_hop_length
-from bench.config import Config, DataConfig, Engine, flatten
+from bench.config import Config, DataConfig, Engine, FinetuneTestConfig, FoldMethod, FoldsConfig, Task, flatten
 from bench.data.dataset import DataSet, load_dataset
 from bench.data.holdout import Part, part_of
 from bench.errors import ConfigError
+from bench.finetune.folds import Folds, divide
+from bench.finetune.sets import Sets, require_test, sets_of
 from bench.records import Job
 from bench.search.points import Candidate, name_of
 
@@ -17,6 +21,8 @@ from bench.search.points import Candidate, name_of
 _IDENTITY_PREFIXES = ("model.", "decode.")
 _IDENTITY_NAMES = ("device", "engine", "threads", "seed")
 _NOT_IDENTITY = {"model.name", "model.max_window_s", "model.hop_length"}
+# How often a training is looked at changes nothing of it, nor does what its outcome is judged on later.
+_NOT_OF_TRAINING = ("finetune.evaluations", "finetune.save", "finetune.test.", "finetune.memory.device_batch_size")
 
 
 def trial_id(config: Config, model: str, data: str) -> str:
@@ -32,6 +38,13 @@ def trial_id(config: Config, model: str, data: str) -> str:
         for name, value in flatten(config)
         if (name in _IDENTITY_NAMES or name.startswith(_IDENTITY_PREFIXES)) and name not in _NOT_IDENTITY
     }
+    if config.task is Task.finetune:
+        identity["task"] = config.task
+        identity |= {
+            name: value
+            for name, value in flatten(config)
+            if name.startswith("finetune.") and not name.startswith(_NOT_OF_TRAINING)
+        }
     canonical = json.dumps({**identity, "model": model, "data": data}, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
@@ -53,38 +66,110 @@ class JobMaker:
     def __init__(self, configs: Iterable[Config]) -> None:
         self._datasets: dict[tuple[DataConfig, Part, float], DataSet] = {}
         self._models: dict[tuple[str, str], LocalModel] = {}
+        self._sets: dict[tuple[DataConfig, FinetuneTestConfig], Sets] = {}
+        self._folds: dict[tuple[DataConfig, FinetuneTestConfig, FoldsConfig], Folds] = {}
         for config in configs:
             self.data(config, Part.search)
             self._model(config)
+            if config.task is Task.finetune and config.finetune.folds.method is not FoldMethod.none:
+                self.folds(config)
 
     def jobs(self, candidate: Candidate, part: Part = Part.search) -> list[Job]:
-        """Make the runs of a trial, one a replicate."""
+        """Make the runs of a trial, one a replicate, or one a fold."""
         config = candidate.config
-        data, model = self.data(config, part), self._model(config)
+        if config.task is Task.finetune:
+            return self._training_jobs(candidate)
+        job = self._job(candidate, self.data(config, part), self._model(config))
         return [
-            Job(
-                study=config.study,
-                trial_id=trial_id(config, model.fingerprint if model else config.model.name, data.fingerprint),
-                replicate=replicate,
-                attempt=0,
-                config=config,
-                model_path=str(model.folder) if model else "",
-                model_fingerprint=model.fingerprint if model else None,
-                utterances=data.utterances,
-                data_name=data.name,
-                data_fingerprint=data.fingerprint,
-                point=name_of(candidate.point),
-                part=part.value,
-            )
+            dataclasses.replace(job, replicate=replicate, part=part.value)
             for replicate in range(config.measure.replicates)
         ]
 
+    def test_jobs(self, candidate: Candidate, trained_model: Path) -> tuple[Job, Job]:
+        """Make the two runs that judge a training on the test data: the model as it was, and trained on all there is.
+
+        Args:
+            candidate: The chosen setting.
+            trained_model: Folder for the trained model.
+        """
+        config = candidate.config
+        sets, model = self.sets(config), self._model(config)
+        require_test(config)
+        assert sets.test is not None
+        as_it_was = dataclasses.replace(config, task=Task.transcribe)
+        after = dataclasses.replace(config, finetune=dataclasses.replace(config.finetune, save=True))
+        before, trained = (
+            dataclasses.replace(
+                self._job(dataclasses.replace(candidate, config=each), sets.test, model),
+                utterances=sets.test.utterances,
+            )
+            for each in (as_it_was, after)
+        )
+        return before, dataclasses.replace(trained, training=sets.training.utterances, trained_model=str(trained_model))
+
+    def _training_jobs(self, candidate: Candidate) -> list[Job]:
+        """Make the runs of a training: one a fold, or one that is judged on the test data."""
+        config = candidate.config
+        sets, model = self.sets(config), self._model(config)
+        job = self._job(candidate, sets.training, model)
+        folder = Path(config.results.root) / config.study / "models"
+        if config.finetune.folds.method is FoldMethod.none:
+            assert sets.test is not None
+            trained = dataclasses.replace(job, training=sets.training.utterances, utterances=sets.test.utterances)
+            return [dataclasses.replace(trained, trained_model=str(folder / job.run_id))]
+        everything = sets.training.utterances
+        made = []
+        for replicate, fold in enumerate(self.folds(config).folds):
+            one = dataclasses.replace(
+                job,
+                replicate=replicate,
+                fold=fold.number,
+                repeat=fold.repeat,
+                training=tuple(everything[place] for place in fold.training),
+                utterances=tuple(everything[place] for place in fold.validation),
+            )
+            made.append(dataclasses.replace(one, trained_model=str(folder / one.run_id)))
+        return made
+
+    def _job(self, candidate: Candidate, data: DataSet, model: LocalModel | None) -> Job:
+        config = candidate.config
+        return Job(
+            study=config.study,
+            trial_id=trial_id(config, model.fingerprint if model else config.model.name, data.fingerprint),
+            replicate=0,
+            attempt=0,
+            config=config,
+            model_path=str(model.folder) if model else "",
+            model_fingerprint=model.fingerprint if model else None,
+            utterances=data.utterances,
+            data_name=data.name,
+            data_fingerprint=data.fingerprint,
+            point=name_of(candidate.point),
+        )
+
     def data(self, config: Config, part: Part = Part.search) -> DataSet:
         """Look up a configuration's data, or the part of it that is for the search or kept aside."""
+        if config.task is Task.finetune:
+            return self.sets(config).training
         key = config.data, part, config.search.holdout
         if key not in self._datasets:
             self._datasets[key] = part_of(load_dataset(config.data), part, config.search.holdout)
         return self._datasets[key]
+
+    def sets(self, config: Config) -> Sets:
+        """Look up what a configuration trains on, and what its outcome is judged on."""
+        key = config.data, config.finetune.test
+        if key not in self._sets:
+            self._sets[key] = sets_of(config)
+        return self._sets[key]
+
+    def folds(self, config: Config) -> Folds:
+        """Look up how a configuration's training data is divided."""
+        key = config.data, config.finetune.test, config.finetune.folds
+        if key not in self._folds:
+            utterances = self.sets(config).training.utterances
+            self._folds[key] = divide(utterances, config.finetune.folds, max_duration_s=config.data.max_duration_s)
+        return self._folds[key]
 
     def _model(self, config: Config) -> LocalModel | None:
         if config.engine is Engine.fake:

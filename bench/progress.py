@@ -1,5 +1,7 @@
 """How a study goes, on a terminal: a bar that updates; elsewhere: a line a run."""
 
+import json
+import time
 from types import TracebackType
 
 from rich.console import Console
@@ -8,9 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from bench.attempts import UNFINISHED
-from bench.config import DecodeConfig, Merge, Strategy
+from bench.config import DecodeConfig, FoldMethod, Merge, Strategy, Task
 from bench.metrics import RTFX, WER
-from bench.records import RunResult
+from bench.records import Job, RunResult
+
+_LOG_EVERY_S = 60.0
 
 
 class Progress:
@@ -37,6 +41,7 @@ class Progress:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("runs", total=None, note="")
+        self._progressed_s = time.monotonic()
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -65,6 +70,13 @@ class Progress:
         """Show what may be a mistake."""
         self._console.print(escape(f"warning: {message}"), highlight=False, soft_wrap=True)
 
+    def progressed(self, note: str) -> None:
+        """Show how far the run is that goes on: beside the bar, or once a minute in a log."""
+        self._bar.update(self._task, note=escape(note))
+        if not self._console.is_terminal and time.monotonic() - self._progressed_s >= _LOG_EVERY_S:
+            self._progressed_s = time.monotonic()
+            self._console.print(escape(f"... {note}"), highlight=False, soft_wrap=True)
+
     def finished(self, result: RunResult, will_retry: bool) -> None:
         """Show a finished run; one that will be tried again does not count as done."""
         if not will_retry:
@@ -72,8 +84,7 @@ class Progress:
             self._total = max(self._total, self._done)  # what a run out of memory asks for was not planned
             self._failed += result.status in UNFINISHED
             self._bar.advance(self._task)
-        config = result.job.config
-        settings = f"{config.model.name} on {config.device}, {_segmentation(config.decode)}"
+        settings = _settings(result.job)
         self._bar.update(self._task, note=self._note(result, settings))
         line = f"[{self._done}/{self._total}] {result.job.run_id} {settings}: {_said(result)}"
         if will_retry:
@@ -82,7 +93,8 @@ class Progress:
 
     def _note(self, result: RunResult, settings: str) -> str:
         outcome = result.outcome
-        if outcome is not None and outcome.counts.wer is not None:
+        # Folds are of different difficulty, so that the lowest of theirs says nothing of a setting.
+        if outcome is not None and outcome.counts.wer is not None and result.job.fold is None:
             where = (result.job.data_fingerprint, result.job.config.device)
             candidate = (outcome.counts.wer, settings)
             self._best[where] = min(self._best.get(where, candidate), candidate)
@@ -92,6 +104,30 @@ class Progress:
             best = f"best {WER.show(wer)} ({best_settings})"
         failed = f"{self._failed} failed" if self._failed else ""
         return escape("  ".join(part for part in (failed, best) if part))
+
+
+def _settings(job: Job) -> str:
+    """Say what a run is, in a few words: of a training what varies, and its fold."""
+    config = job.config
+    if config.task is not Task.finetune:
+        return f"{config.model.name} on {config.device}, {_segmentation(config.decode)}"
+    varied = ", ".join(_phrase(name, value) for name, value in json.loads(job.point).items())
+    return ", ".join(part for part in (varied or f"{config.model.name} on {config.device}", _fold(job)) if part)
+
+
+def _phrase(name: str, value: object) -> str:
+    words = name.removeprefix("finetune.").replace(".", " ").replace("_", " ")
+    return f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
+
+
+def _fold(job: Job) -> str:
+    if job.fold is None:
+        return ""
+    folds = job.config.finetune.folds
+    # How many there are of the other method, only the data tells.
+    among = f" of {folds.count}" if folds.method is FoldMethod.kfold else ""
+    division = f" of division {(job.repeat or 0) + 1}" if folds.repeats > 1 else ""
+    return f"fold {job.fold + 1}{among}{division}"
 
 
 def _segmentation(decode: DecodeConfig) -> str:
@@ -111,7 +147,10 @@ def _said(result: RunResult) -> str:
         return f"{result.status}: {result.status_reason}"
     failed = sum(item.error is not None for item in result.outcome.utterances)
     unusable = f", {failed} of {len(result.outcome.utterances)} utterances unusable" if failed else ""
-    said = f"{WER.label} {WER.show(result.outcome.counts.wer)}, {RTFX.label} {RTFX.show(result.outcome.rtfx)}{unusable}"
+    wer = f"{WER.label} {WER.show(result.outcome.counts.wer)}"
+    if (training := result.outcome.training) is not None:  # the speed of transcribing is not what it is about
+        return f"{wer} ({training.steps} steps in {training.train_s:.0f} s){unusable}"
+    said = f"{wer}, {RTFX.label} {RTFX.show(result.outcome.rtfx)}{unusable}"
     if result.certificate is None or result.certificate.valid:
         return said
     return f"{said}; the timing is not valid: {'; '.join(finding.detail for finding in result.certificate.findings)}"

@@ -24,6 +24,7 @@ from bench.readings import (
     Runtime,
     Sample,
 )
+from bench.trainings import Training
 
 Samples: TypeAlias = NDArray[np.float32]
 """Mono audio, shape ``(samples,)``, values in [-1, 1]."""
@@ -118,6 +119,10 @@ class Job:
         point: What is particular to the trial, as JSON: the settings that vary, with their values.
         part: What the data is for: ``search``, or ``holdout`` for what was kept aside.
         race: What the run has to beat to be completed; null where it is completed in any case.
+        training: What the model is trained on before it transcribes; nothing where it is taken as it is.
+        fold: Which fold of the data is transcribed, from 0; null without cross-validation.
+        repeat: Which division of the data the fold is of, from 0.
+        trained_model: Folder for the model that is trained.
     """
 
     study: str
@@ -134,6 +139,10 @@ class Job:
     point: str = "{}"
     part: str = "search"
     race: Race | None = None
+    training: tuple[Utterance, ...] = ()
+    fold: int | None = None
+    repeat: int | None = None
+    trained_model: str = ""
 
     @property
     def run_id(self) -> str:
@@ -234,6 +243,7 @@ class TrialOutcome:
         laps: The batches of all timed passes.
         counters: What happened on the machine during the timed passes.
         standing: How the run did in a race, where it took part in one.
+        training: How the model was trained before, where it was.
     """
 
     load_s: float
@@ -253,6 +263,7 @@ class TrialOutcome:
     footprint: Footprint = field(default_factory=Footprint)
     runtime: Runtime = field(default_factory=Runtime)
     standing: Standing | None = None
+    training: Training | None = None
 
     @property
     def audio_s(self) -> float:

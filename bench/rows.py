@@ -1,4 +1,4 @@
-"""A finished run as rows of the three tables."""
+"""A finished run as rows of the tables."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from bench.config import AUTO, Config, flatten
 from bench.readings import PHASES, Certificate, Sample
 from bench.records import RunResult, TrialOutcome, UtteranceResult, WordCounts
 from bench.schema import PERCENTILES, SCHEMA_VERSION
+from bench.trainings import Training
 
 Row = dict[str, Any]
 
@@ -22,11 +23,13 @@ def run_row(result: RunResult) -> Row:
     environment = result.environment
     row: Row = {
         **dict(flatten(job.config)),
-        "decode.batch_size": None if job.config.decode.batch_size == AUTO else job.config.decode.batch_size,
+        **{name: None for name, value in flatten(job.config) if value == AUTO and name.endswith("batch_size")},
         **_keys(result),
         "trial_number": job.number,
         "point": job.point,
         "part": job.part,
+        "fold": job.fold,
+        "repeat": job.repeat,
         "status_reason": result.status_reason,
         "retryable": result.retryable,
         "traceback": result.traceback,
@@ -95,6 +98,13 @@ def timeline_rows(result: RunResult) -> list[Row]:
     return [keys | dataclasses.asdict(sample) for sample in result.timeline]
 
 
+def curve_rows(result: RunResult) -> list[Row]:
+    """Describe every look at the run's training; none for a run that trains nothing."""
+    training = None if result.outcome is None else result.outcome.training
+    keys = _keys(result) | {"fold": result.job.fold, "repeat": result.job.repeat}
+    return [keys | dataclasses.asdict(point) for point in (training.curve if training else ())]
+
+
 def _keys(result: RunResult) -> Row:
     job = result.job
     return {
@@ -115,6 +125,8 @@ def _outcome_columns(outcome: TrialOutcome, wall_s: float) -> Row:
     counts = outcome.counts
     accounted_s = outcome.files_s + outcome.load_s + outcome.audio_decode_s + sum(outcome.warmup_s)
     accounted_s += sum(inference_s) + outcome.single_stream_s
+    if (training := outcome.training) is not None:
+        accounted_s += training.load_s + training.search_s + training.train_s + training.validate_s
     return {
         "utterances_failed": sum(item.error is not None for item in outcome.utterances),
         "audio_s": outcome.audio_s,
@@ -142,7 +154,14 @@ def _outcome_columns(outcome: TrialOutcome, wall_s: float) -> Row:
         **dataclasses.asdict(outcome.memory),
         **dataclasses.asdict(outcome.footprint),
         **({} if outcome.counters is None else _prefixed("during", dataclasses.asdict(outcome.counters))),
+        **({} if outcome.training is None else _prefixed("train", _training_columns(outcome.training))),
     }
+
+
+def _training_columns(training: Training) -> Row:
+    told = dataclasses.asdict(training)
+    del told["curve"]  # a table of its own
+    return told
 
 
 def _latency_columns(outcome: TrialOutcome) -> Row:

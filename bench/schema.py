@@ -1,10 +1,11 @@
-"""The columns of the three tables, typed; every file of a table has all of them, null where nothing is known.
+"""The columns of the tables, typed; every file of a table has all of them, null where nothing is known.
 
 Schema versions:
     1: first.
     2: certificate, latencies, marks, energy, counters, footprint, the memory's kinds, more of the environment.
     3: the trial's number and point, the part of the data, racing.
     4: the source of the data and its choice, what a race was for.
+    5: training: its settings, the fold, how it went, and a table of curves.
 """
 
 import dataclasses
@@ -19,8 +20,9 @@ from bench.config import Config
 from bench.metrics import ALL as METRICS
 from bench.readings import PHASES, Counters, Environment, Footprint, MemoryUse, Sample
 from bench.records import Degeneracy
+from bench.trainings import CurvePoint, Training
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # The study has a column of its own.
 _NOT_COLUMNS = {"study"}
@@ -39,11 +41,11 @@ _PARQUET_TYPES: Mapping[type, pa.DataType] = {
 def _leaf_columns(record: type, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
     """Yield the parquet column of every leaf of a dataclass, from its annotations.
 
-    A number that may also be a word (``decode.batch_size=auto``) is stored as the number, null for the word. Lists hold
-    for a study as a whole and have no column.
+    A number that may also be a word (``decode.batch_size=auto``) is stored as the number, null for the word. Lists
+    have no column: those of settings hold for a study as a whole, and a curve is a table of its own.
     """
     for name, annotation in typing.get_type_hints(record).items():
-        if typing.get_origin(annotation) is list:
+        if typing.get_origin(annotation) in (list, tuple):
             continue
         if dataclasses.is_dataclass(annotation):
             yield from _leaf_columns(typing.cast(type, annotation), f"{prefix}{name}.")
@@ -76,6 +78,8 @@ _RUN_COLUMNS = [
     ("trial_number", pa.int32()),
     ("point", pa.string()),
     ("part", pa.string()),
+    ("fold", pa.int32()),
+    ("repeat", pa.int32()),
     ("status_reason", pa.string()),
     ("retryable", pa.bool_()),
     ("traceback", pa.string()),
@@ -142,6 +146,7 @@ _RUN_COLUMNS = [
     ("gpu_memory_source", pa.string()),
     ("gpu_unexplained_mib", pa.float64()),
     *_leaf_columns(Counters, "during."),
+    *_leaf_columns(Training, "train."),
 ]
 
 _WORD = pa.struct(
@@ -176,6 +181,7 @@ _UTTERANCE_COLUMNS = [
     ("error", pa.string()),
 ]
 
+_CURVE_COLUMNS = [*_KEYS, ("fold", pa.int32()), ("repeat", pa.int32()), *_leaf_columns(CurvePoint)]
 _TIMELINE_COLUMNS = [*_KEYS, *_leaf_columns(Sample)]
 
 
@@ -196,6 +202,8 @@ _LEDGER = {
         "trial_number",
         "point",
         "part",
+        "fold",
+        "repeat",
         "started_at",
         "valid",
         "wall_s",
@@ -210,3 +218,4 @@ _LEDGER = {
 LEDGER_SCHEMA = pa.schema([field for field in RUN_SCHEMA if field.name in _LEDGER])
 UTTERANCE_SCHEMA = pa.schema(_UTTERANCE_COLUMNS)
 TIMELINE_SCHEMA = pa.schema(_TIMELINE_COLUMNS)
+CURVE_SCHEMA = pa.schema(_CURVE_COLUMNS)

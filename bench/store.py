@@ -5,7 +5,9 @@ Layout of a study's folder::
     study.yaml                                        composed configuration, space, environment
     utterances/<run_id>.<attempt>.<status>.parquet    a row an utterance of the run
     timeline/<run_id>.<attempt>.<status>.parquet      a row a sample of the run's process
+    curves/<run_id>.<attempt>.<status>.parquet        a row a look at the run's training, where it trained
     runs/<run_id>.<attempt>.<status>.parquet          a row: the run itself, written last
+    folds.parquet                                     a row an utterance and repeat: its group and fold (fine-tuning)
     journal.log                                       the same as optuna-dashboard reads it; never read back
     scores/<run_id>.<attempt>.<normalizer>.parquet    a row an utterance, its text scored anew (:mod:`bench.rescoring`)
 
@@ -16,6 +18,7 @@ sees all of it or nothing, and any tool that reads parquet folders reads these a
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,10 +33,13 @@ from bench.attempts import Attempt, History
 from bench.config import NormalizerName
 from bench.errors import StoreError
 from bench.records import RunResult
-from bench.rows import run_row, timeline_rows, utterance_rows
-from bench.schema import LEDGER_SCHEMA, RUN_SCHEMA, SCHEMA_VERSION, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
+from bench.rows import curve_rows, run_row, timeline_rows, utterance_rows
+from bench.schema import CURVE_SCHEMA, LEDGER_SCHEMA, RUN_SCHEMA, SCHEMA_VERSION, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
 
 _TEMPORARY = ".writing-"  # hidden, so that tools which read whole folders pass it over
+
+UNFINISHED_MODEL = ".training-"
+"""How the name of a folder begins that holds a model while it is trained."""
 
 _KEYS = ("schema_version", "study", "trial_id", "run_id", "attempt", "utterance_id")
 _TEXTS = ("reference", "hypothesis", "error")
@@ -48,6 +54,18 @@ SCORE_SCHEMA = pa.schema(
 )
 """Columns of ``scores/``."""
 
+FOLD_SCHEMA = pa.schema(
+    [
+        pa.field("schema_version", pa.int32()),
+        pa.field("data.fingerprint", pa.string()),
+        pa.field("utterance_id", pa.string()),
+        pa.field("group", pa.int32()),
+        pa.field("repeat", pa.int32()),
+        pa.field("fold", pa.int32()),
+    ]
+)
+"""Columns of ``folds.parquet``."""
+
 
 def histories(study_dir: Path) -> dict[str, History]:
     """Map every ``run_id`` of a study to its attempts, from file names alone; empty for a new study."""
@@ -59,9 +77,11 @@ def histories(study_dir: Path) -> dict[str, History]:
 
 
 def remove_leftovers(study_dir: Path) -> None:
-    """Remove temporary files of a writer that was killed; call it only while no other process writes."""
+    """Remove what a writer or a training left that was killed; call it only while no other process writes."""
     for path in study_dir.rglob(f"{_TEMPORARY}*"):
         path.unlink(missing_ok=True)
+    for folder in study_dir.rglob(f"{UNFINISHED_MODEL}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_run(study_dir: Path, result: RunResult) -> None:
@@ -69,6 +89,8 @@ def write_run(study_dir: Path, result: RunResult) -> None:
     name = Attempt(result.job.run_id, result.job.attempt, result.status).file_name
     _write_table(study_dir / "timeline" / name, TIMELINE_SCHEMA, timeline_rows(result))
     _write_table(study_dir / "utterances" / name, UTTERANCE_SCHEMA, utterance_rows(result))
+    if curve := curve_rows(result):
+        _write_table(study_dir / "curves" / name, CURVE_SCHEMA, curve)
     _write_table(study_dir / "runs" / name, RUN_SCHEMA, [run_row(result)])
 
 
@@ -113,6 +135,34 @@ def load_timeline(study_dir: str | Path) -> pd.DataFrame:
     """
     folder = _existing(study_dir)
     return _read(folder / "timeline", TIMELINE_SCHEMA, _standing(folder))
+
+
+def load_curves(study_dir: str | Path) -> pd.DataFrame:
+    """Load the curves of a study's trainings, of the standing attempt of each run.
+
+    Raises:
+        StoreError: There is no such study.
+    """
+    folder = _existing(study_dir)
+    trained = [attempt for attempt in _standing(folder) if (folder / "curves" / attempt.file_name).exists()]
+    return _read(folder / "curves", CURVE_SCHEMA, trained)
+
+
+def write_folds(study_dir: Path, rows: list[dict[str, Any]]) -> None:
+    """Persist how the data of a study is divided, rows of :data:`FOLD_SCHEMA`."""
+    _write_table(study_dir / "folds.parquet", FOLD_SCHEMA, [{"schema_version": SCHEMA_VERSION} | row for row in rows])
+
+
+def load_folds(study_dir: str | Path) -> pd.DataFrame:
+    """Load how the data of a study is divided: for each utterance its group, and in each repeat its fold.
+
+    Raises:
+        StoreError: There is no such study.
+    """
+    path = _existing(study_dir) / "folds.parquet"
+    table = _read_file(path, FOLD_SCHEMA) if path.exists() else FOLD_SCHEMA.empty_table()
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def standing_attempts(study_dir: str | Path) -> list[Attempt]:

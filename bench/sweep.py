@@ -4,7 +4,7 @@ import dataclasses
 import signal
 import threading
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from bench import store
 from bench.agenda import Agenda
-from bench.config import Config, flatten
+from bench.config import Config, FoldMethod, Task, flatten
 from bench.data.holdout import Part
 from bench.errors import StoreError
 from bench.execute.local import LocalExecutor
@@ -29,9 +29,13 @@ from bench.schema import SCHEMA_VERSION
 from bench.search.compose import Composed
 from bench.search.journal import FILE_NAME, write_journal
 from bench.search.objectives import parse_goal
+from bench.training_plan import plan_lines
 
 # No part of a trial's identity, but numbers found in different ways do not compare; a study holds to one.
-_PROTOCOL = ("score.normalizer", "measure.warmup", "measure.repeats", "search.racing", "search.holdout")
+_PROTOCOL = (
+    *("score.normalizer", "measure.warmup", "measure.repeats", "search.racing", "search.holdout", "task"),
+    *("finetune.folds.method", "finetune.folds.count", "finetune.folds.repeats", "finetune.folds.seed"),
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,10 @@ class Listener(Protocol):
 
     def warned(self, message: str) -> None:
         """Told of what may be a mistake and is run all the same."""
+        ...
+
+    def progressed(self, note: str) -> None:
+        """Told now and then how far the run is that goes on, where it takes long."""
         ...
 
     def finished(self, result: RunResult, will_retry: bool) -> None:
@@ -123,6 +131,8 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
     agenda = Agenda(study, ledger, maker)
     environment = describe()
     store.write_study(study_dir, _description(study, command, environment, store.read_study(study_dir) or {}))
+    if study.config.task is Task.finetune:
+        store.write_folds(study_dir, _division(study, maker))
     _announce(study, maker, agenda, listener)
     _mirror(study, study_dir, ledger)
     executed, out_of_budget = 0, None
@@ -139,9 +149,8 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
                     break
                 continue
             if executor is None:  # a study that is done needs none
-                executor = LocalExecutor(study_dir / "logs", environment)
-                executor.warm_up()
-            result = executor.execute(job)
+                executor = _ready(study_dir, environment, agenda.remaining(job), listener)
+            result = agenda.ended(job, environment) or executor.execute(job, listener.progressed)
             row = ledger.write(result)
             _mirror(study, study_dir, ledger)
             agenda.refuse_unmeasured(row)
@@ -172,14 +181,57 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
     )
 
 
+def _ready(study_dir: Path, environment: Environment, jobs: Sequence[Job], listener: Listener) -> LocalExecutor:
+    """Start what executes runs, and say what trainings will take before the first."""
+    trains = bool(jobs[0].training)
+    executor = LocalExecutor(study_dir / "logs", environment, trains)
+    executor.warm_up()
+    for line in plan_lines(jobs, executor) if trains else ():
+        listener.noted(line)
+    return executor
+
+
 def _announce(study: Composed, maker: JobMaker, agenda: Agenda, listener: Listener) -> None:
     """Tell what is going to happen, and what is good to know before it does."""
     listener.planned(agenda.planned, agenda.done, len(study.grid.skipped))
     if agenda.done < agenda.planned:
-        for line in precision_lines(_sources(study), maker):
+        for line in precision_lines(_sources(study), maker) if study.config.task is Task.transcribe else ():
+            listener.noted(line)
+        for line in _of_the_data(study, maker):
             listener.noted(line)
     if warning := _oversubscription(agenda.jobs):
         listener.warned(warning)
+
+
+def _of_the_data(study: Composed, maker: JobMaker) -> list[str]:
+    """Say what there is to know of the data of a fine-tuning study."""
+    told: dict[str, None] = {}
+    for config in _sources(study):
+        if config.task is Task.finetune:
+            told |= dict.fromkeys(maker.sets(config).told)
+            if config.finetune.folds.method is not FoldMethod.none:
+                told |= dict.fromkeys(maker.folds(config).told)
+    return list(told)
+
+
+def _division(study: Composed, maker: JobMaker) -> list[dict[str, Any]]:
+    """Describe how the training data of a study is divided, a row an utterance and repeat."""
+    rows: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for config in _sources(study):
+        if config.finetune.folds.method is FoldMethod.none:
+            continue
+        data, folds = maker.sets(config).training, maker.folds(config)
+        for fold in folds.folds:
+            for place in fold.validation:
+                name = data.utterances[place].utterance_id
+                rows[data.fingerprint, name, fold.repeat] = {
+                    "data.fingerprint": data.fingerprint,
+                    "utterance_id": name,
+                    "group": folds.groups[place],
+                    "repeat": fold.repeat,
+                    "fold": fold.number,
+                }
+    return list(rows.values())
 
 
 def _sources(study: Composed) -> list[Config]:

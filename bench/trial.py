@@ -1,7 +1,9 @@
-"""One run, start to end, within its own process: load, decode audio, warm up, repeat, score."""
+"""One run, start to end, within its own process: train where asked, load, decode audio, warm up, repeat, score."""
 
+import gc
 import math
 import random
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,28 +13,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.config import Config, OnError, Weights
+from bench.config import AUTO, Config, DecodeConfig, OnError, Task, Weights
 from bench.data.audio import load_recordings
 from bench.errors import AudioError
 from bench.inference.batch_size import largest
 from bench.inference.engine import Engine
 from bench.inference.models import load_engine
 from bench.inference.passes import Work
-from bench.inference.transcribe import Plans, decode_once, plan
+from bench.inference.transcribe import Plans, decode_once, plan, transcribe
 from bench.measure import device, memory
 from bench.measure.clock import PhaseClock
 from bench.readings import MemoryUse
-from bench.records import Job, Samples, Transcript, TrialOutcome, Utterance, UtteranceResult
+from bench.records import Job, Samples, Transcript, TrialOutcome, Utterance, UtteranceResult, WordCounts
 from bench.score.degenerate import judge
 from bench.score.normalize import normalizer
 from bench.score.race import Referee
 from bench.score.wer import count_words
+from bench.store import UNFINISHED_MODEL
 
 Mark = Callable[[str], None]
 """Tells the outside which phase begins."""
 
+Tell = Callable[[str], None]
+"""Tells the outside how far something is that takes long, for people."""
 
-def run(job: Job, mark: Mark) -> TrialOutcome:
+
+def run(job: Job, mark: Mark, tell: Tell = lambda _: None) -> TrialOutcome:
     """Execute one run and report what it measured.
 
     A recording that cannot be decoded is left out of the measurement and reported with its reason.
@@ -40,17 +46,65 @@ def run(job: Job, mark: Mark) -> TrialOutcome:
     Args:
         job: What to run.
         mark: Called at the start of each phase: files, load, audio, batch size, warm-up, inference, memory, single
-            stream, score.
+            stream, score; and before those of a training: training data, training batch size, training, validation.
+        tell: Told now and then how far a training is.
 
     Raises:
         BenchError: The run cannot be done as asked; the message says why.
         Beaten: The run takes part in a race and was ended.
     """
+    device.require(job.config.device)
+    seed_everything(job.config)
+    return _trained(job, mark, tell) if job.config.task is Task.finetune else _transcribed(job, mark)
+
+
+def _trained(job: Job, mark: Mark, tell: Tell) -> TrialOutcome:
+    """Train the model, and transcribe with it as with any other."""
+    from bench.finetune.train import train  # the trainer takes seconds to import, which other runs need not pay
+
+    folder = Path(job.trained_model)
+    on_the_way = folder.with_name(f"{UNFINISHED_MODEL}{folder.name}")
+    config = replace(job.config, model=replace(job.config.model, weights=Weights.pretrained))
+
+    def validate(model: Path) -> float | None:
+        return _wer(replace(job, config=config, model_path=str(model)))
+
+    try:
+        training = train(job.config, job.model_path, job.training, on_the_way, validate, mark, tell)
+        gc.collect()
+        device.empty_cache(config.device)
+        memory.give_back_freed()
+        outcome = _transcribed(replace(job, config=config, model_path=str(on_the_way)), mark)
+        last = replace(training.curve[-1], loss=None, learning_rate=None, grad_norm=None, wer=outcome.counts.wer)
+        if config.finetune.save:
+            shutil.rmtree(folder, ignore_errors=True)
+            on_the_way.replace(folder)
+        return replace(outcome, training=replace(training, curve=(*training.curve, last)))
+    finally:
+        shutil.rmtree(on_the_way, ignore_errors=True)
+
+
+def _wer(job: Job) -> float | None:
+    """Transcribe a run's utterances without measuring anything; returns their word error rate."""
     config = job.config
-    device.require(config.device)
+    engine = load_engine(config, job.model_path)
+    normalize = normalizer(config.score.normalizer)
+    loaded = load_recordings(_with_words(job.utterances, config), engine.rate_hz, config.data.max_duration_s)
+    usable = [
+        (item.text, samples)
+        for item, samples in zip(job.utterances, loaded.recordings, strict=True)
+        if not isinstance(samples, AudioError)
+    ]
+    batch_size = DecodeConfig().batch_size if config.decode.batch_size == AUTO else config.decode.batch_size
+    said = transcribe(engine, [samples for _, samples in usable], config.decode, int(batch_size), PhaseClock())
+    pairs = zip((text for text, _ in usable), said, strict=True)
+    return sum((count_words(normalize(text), normalize(one.text)) for text, one in pairs), WordCounts()).wer
+
+
+def _transcribed(job: Job, mark: Mark) -> TrialOutcome:
+    config = job.config
     synchronize = device.synchronizer(config.device)
     memory.bound_heap()
-    seed_everything(config)
     rss_at_start_mib = memory.resident_mib()
 
     engine, loading = _load(job, synchronize, mark)

@@ -37,6 +37,9 @@ class _Clock:
     def noted(self, message: str) -> None:
         pass
 
+    def progressed(self, note: str) -> None:
+        pass
+
     def warned(self, message: str) -> None:
         pass
 

@@ -53,6 +53,9 @@ class _Silent:
     def noted(self, message: str) -> None:
         pass
 
+    def progressed(self, note: str) -> None:
+        pass
+
     def warned(self, message: str) -> None:
         pass
 

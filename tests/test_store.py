@@ -148,6 +148,7 @@ def test_every_setting_has_a_column_with_its_value(study: Path) -> None:
     # How a point was chosen is no property of its run; how the run was made is.
     expected |= {"search.racing": False, "search.holdout": 0.0}
     assert set(schema.SETTINGS) == set(expected)
+    expected["finetune.memory.device_batch_size"] = None  # "auto" is no number; what was found is in train.*
     for name, value in expected.items():
         assert pd.isna(found[name]) if value is None else found[name] == value, name
     assert not {"results.root", "results.reports", "search.trials"} & set(found)
@@ -545,3 +546,11 @@ def test_a_reader_never_sees_part_of_a_file_even_when_the_writer_is_killed(study
     assert len(versions) > len(files)  # they were indeed written anew meanwhile
     assert len(store.load_timeline(study)) == 3 * len(samples)
     assert sorted(store.histories(study)) == [f"{trial}-0" for trial in trials]
+
+
+def test_what_a_killed_training_left_is_removed_and_kept_models_stay(tmp_path: Path) -> None:
+    for name in (".training-abc-0", "abc-1"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "model.safetensors").write_bytes(b"x")
+    store.remove_leftovers(tmp_path)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["abc-1"]

@@ -4,12 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bench.assets import fingerprint
 from bench.assets.architectures import ARCHITECTURES, ensure_architecture, is_architecture
 from bench.assets.weights import ensure_weights, is_packaged
 from bench.config import Weights
 from bench.errors import ModelError
+
+_SHIPPED: Final = {"packaged/wav2vec2-demo": Path(__file__).parent / "wav2vec2_demo"}
+"""Models that are part of this package, as ``experiment=train_demo_ctc`` made them."""
 
 # Where transformers keeps a feature extractor's settings: by themselves, or within those of the whole processor.
 _EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
@@ -41,7 +45,9 @@ def locate(name: str, weights: Weights = Weights.pretrained) -> LocalModel:
             has no such model.
     """
     wanted = _SMALL if weights is Weights.random else _WANTED
-    if is_architecture(name):
+    if name in _SHIPPED:
+        folder = _SHIPPED[name]
+    elif is_architecture(name):
         folder = _architecture(name, weights)
     elif is_packaged(name):
         folder = ensure_weights(name)

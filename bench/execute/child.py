@@ -27,6 +27,13 @@ class PhaseBegan:
 
 
 @dataclass(frozen=True)
+class Heartbeat:
+    """Told by the child now and then while something takes long: how far it is, for people."""
+
+    note: str
+
+
+@dataclass(frozen=True)
 class Ending:
     """Told by the child: how its run ended.
 
@@ -48,7 +55,7 @@ def main(job: Job, sender: connection.Connection, log: Path) -> None:
 
     Args:
         job: The run.
-        sender: Takes :class:`PhaseBegan` and at last one :class:`Ending`.
+        sender: Takes :class:`PhaseBegan` and :class:`Heartbeat`, and at last one :class:`Ending`.
         log: File that standard output and error go to, so that no library writes over the progress line.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
@@ -58,7 +65,10 @@ def main(job: Job, sender: connection.Connection, log: Path) -> None:
     def mark(phase: str) -> None:
         sender.send(PhaseBegan(phase, time.monotonic()))
 
-    sender.send(_execute(job, mark))
+    def tell(note: str) -> None:
+        sender.send(Heartbeat(note))
+
+    sender.send(_execute(job, mark, tell))
     sender.close()
 
 
@@ -66,11 +76,11 @@ def imported() -> None:
     """Do nothing, in a process that has everything imported; tells that the process server is ready."""
 
 
-def _execute(job: Job, mark: Callable[[str], None]) -> Ending:
+def _execute(job: Job, mark: Callable[[str], None], tell: Callable[[str], None]) -> Ending:
     try:
         from bench.trial import run
 
-        return Ending(Status.ok, outcome=run(job, mark))
+        return Ending(Status.ok, outcome=run(job, mark, tell))
     except Beaten as beaten:
         standing = beaten.standing
         reason = f"worse than {standing.beaten_by} beyond doubt after {100 * standing.share:.0f} % of the audio"

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -34,6 +34,9 @@ _PRELOAD = [
 ]
 
 
+_PRELOAD_TO_TRAIN = ["bench.finetune.train"]
+
+
 class LocalExecutor:
     """Executes runs in processes forked from a server that never touches a device.
 
@@ -44,9 +47,10 @@ class LocalExecutor:
     Args:
         log_dir: Folder for what runs print; an empty log is removed.
         environment: The machine, stored with every run together with the GPU it used.
+        trains: Whether runs train, which takes further libraries.
     """
 
-    def __init__(self, log_dir: Path, environment: Environment) -> None:
+    def __init__(self, log_dir: Path, environment: Environment, trains: bool = False) -> None:
         self._log_dir = log_dir
         self._environment = environment
         # CUDA would number the fastest GPU first, NVML goes by the bus: let both mean the same device by cuda:1.
@@ -54,7 +58,7 @@ class LocalExecutor:
         self._context: ForkServerContext | SpawnContext
         if "forkserver" in multiprocessing.get_all_start_methods():
             self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(_PRELOAD)
+            self._context.set_forkserver_preload([*_PRELOAD, *(_PRELOAD_TO_TRAIN if trains else ())])
         else:
             self._context = multiprocessing.get_context("spawn")
 
@@ -68,11 +72,15 @@ class LocalExecutor:
         finally:
             _end(process)
 
-    def execute(self, job: Job) -> RunResult:
+    def execute(self, job: Job, told: Callable[[str], None] = lambda _: None) -> RunResult:
         """Execute a run and watch it until its process is gone.
 
         Whatever happens in the process becomes a status; only what happens to the driver itself is raised, after the
         run's process has been ended.
+
+        Args:
+            job: The run.
+            told: Told now and then how far it is, where that takes long.
         """
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         gpu = open_probe(job.config.device)
@@ -89,7 +97,7 @@ class LocalExecutor:
                 process.start()
             sender.close()
             sampler = ProcessSampler(process.pid or 0, gpu, energy)
-            watch = Watch(process, receiver, sampler, started_s, job.config)
+            watch = Watch(process, receiver, sampler, started_s, job.config, told)
             ending = watch.until_gone() or _explain_death(process.exitcode, oom_kills, log)
         finally:
             _end(process)

@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from multiprocessing import connection
 
@@ -18,6 +19,8 @@ _PARTING_S = 10.0  # what a process may take to go once it has told its ending
 class Watch:
     """Samples a run's process at a steady rate and listens to it, until it is gone or out of time.
 
+    What it tells of its progress goes to ``told``.
+
     Attributes:
         samples: What was seen so far.
         marks: The phases that have begun so far.
@@ -30,8 +33,10 @@ class Watch:
         sampler: ProcessSampler,
         started_s: float,
         config: Config,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._process = process
+        self._told = told
         self._receiver: connection.Connection | None = receiver
         self._started_s = started_s
         self._limit_s = config.executor.timeout_s
@@ -98,6 +103,8 @@ class Watch:
         if isinstance(message, child.Ending):
             self._ending = message
             self._give_up_s = time.monotonic() + _PARTING_S
+        elif isinstance(message, child.Heartbeat):
+            self._told(message.note)
         else:
             self.marks.append(PhaseMark(message.name, message.at_s - self._started_s))
             self._sample(time.monotonic())  # so that what grows is known at the edges of every phase

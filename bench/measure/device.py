@@ -73,6 +73,14 @@ def runtime() -> Runtime:
     return Runtime(torch.get_num_threads(), torch.version.cuda, None if cudnn is None else str(cudnn))
 
 
+def empty_cache(device: str) -> None:
+    """Let torch give back the GPU's memory that it holds and does not use; nothing on other devices."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()
+
+
 def reset_gpu_peaks(device: str) -> None:
     """Let torch count the peaks of a CUDA device anew; nothing on other devices."""
     if device.startswith("cuda"):

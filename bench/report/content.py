@@ -65,10 +65,28 @@ def content(
         "devices": compared,
         "scaling": scaling_sections(found),
         "not_compared": apart,
+        **common(found, utterances, told),
+    }
+
+
+def common(found: list[Block], utterances: pd.DataFrame, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather what is said of every study, whatever its task: failures, what was skipped, and how to repeat it.
+
+    Args:
+        found: Its blocks; may be none.
+        utterances: Its utterances.
+        told: Its own description; any part may be missing.
+    """
+    return {
         "failures": _failures(found),
         "failed_utterances": _failed_utterances(utterances),
         **_description(told),
     }
+
+
+def environment_of(block: Block) -> list[tuple[str, str]]:
+    """Name the parts of a block's environment, those that are known."""
+    return [(name_of(name), value_of(value, name)) for name, value in _environment(block).items() if value is not None]
 
 
 def _section(block: Block, utterances: pd.DataFrame, valid_only: bool, beside: list[str]) -> dict[str, Any]:
@@ -106,9 +124,7 @@ def _section(block: Block, utterances: pd.DataFrame, valid_only: bool, beside: l
         "validity": validity(block, valid_only),
         "latency": latency(block),
         "footprint": footprint(block, recommendation),
-        "environment": [
-            (name_of(name), value_of(value, name)) for name, value in _environment(block).items() if value is not None
-        ],
+        "environment": environment_of(block),
         "transcripts": _transcripts(block, recommendation, utterances),
     }
 

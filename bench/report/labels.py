@@ -18,6 +18,20 @@ _NAMES = {
     "data.name": "data set",
     "measure.warmup": "warm-up passes",
     "measure.repeats": "timed passes",
+    "finetune.max_steps": "steps",
+    "finetune.batch_size": "training batch",
+    "finetune.optimizer.name": "optimizer",
+    "finetune.optimizer.max_grad_norm": "gradient norm up to",
+    "finetune.optimizer.warmup": "warm-up share",
+    "finetune.memory.device_batch_size": "device batch",
+    "finetune.freeze.frontend": "frozen front end",
+    "finetune.freeze.encoder_layers": "frozen encoder layers",
+    "finetune.lora.rank": "LoRA rank",
+    "finetune.lora.alpha": "LoRA alpha",
+    "finetune.lora.dropout": "LoRA dropout",
+    "finetune.augment.speed": "speed changed by up to",
+    "finetune.augment.noise": "probability of noise",
+    "finetune.augment.room": "probability of a room",
     "env.cpu_model": "CPU",
     "env.cpu_cores": "processors",
     "env.ram_mib": "RAM",
@@ -37,6 +51,9 @@ _SETTLED: Mapping[object, tuple[str, ...]] = {
     Strategy.vad: ("decode.stride_length_s", "decode.merge"),
     Strategy.sequential: ("decode.chunk_length_s", "decode.stride_length_s", "decode.merge"),
 }
+
+# Numbers that may be a word, which is null in the tables.
+_LEFT_TO_THE_RUN = ("decode.batch_size", "finetune.memory.device_batch_size")
 
 _AXES = {"decode.chunk_length_s": "chunk length", "decode.stride_length_s": "stride on each side"}
 
@@ -81,7 +98,7 @@ def value_of(value: object, column: str = "") -> str:
     """
     value = plain(value)
     suffix = _suffix(column)
-    if value is None and column == "decode.batch_size":
+    if value is None and column in _LEFT_TO_THE_RUN:
         return AUTO
     if value is None:
         return "none" if column.startswith(("env.", "data.")) else "unset"

@@ -5,7 +5,7 @@ import functools
 import html
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,8 +15,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.metrics import RTFX, WER
-from bench.report import figures
+from bench.report import figures, finetuning_figures
 from bench.report.content import content
+from bench.report.finetuning import Finetuning, finetuning_content, read_finetuning, trains
 from bench.report.foretold import foretold
 from bench.report.frontier import recommend
 from bench.report.labels import clean, name_of
@@ -54,6 +55,21 @@ class _Picture:
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
 
 
+@dataclass(frozen=True)
+class _Report:
+    """What is to be written.
+
+    Attributes:
+        templates: Names of the templates of the page and of the summary.
+        context: What they are told.
+        pictures: The figures.
+    """
+
+    templates: tuple[str, str]
+    context: dict[str, Any]
+    pictures: list[_Picture]
+
+
 def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path:
     """Write the report of a study; the same results give the same bytes.
 
@@ -69,8 +85,31 @@ def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path
         StoreError: There is no such study, or its results cannot be read.
     """
     every = load_runs(study_dir)
-    runs = without_invalid(every) if valid_only else every
     told = read_study(study_dir) or {}
+    if trains(every, told.get("config") or {}):
+        report = _of_training(study_dir, every, told)
+    else:
+        report = _of_transcription(study_dir, every, told, valid_only)
+    folder = reports_root / study_dir.resolve().name
+    drawn = folder / _FIGURE_FOLDER
+    drawn.mkdir(parents=True, exist_ok=True)
+    for picture in report.pictures:
+        _replace(drawn / f"{picture.name}.png", picture.png)
+        _replace(drawn / f"{picture.name}.svg", picture.svg)
+    templates = _templates()
+    for template, target in zip(report.templates, ("index.html", "summary.md"), strict=True):
+        _replace(folder / target, templates.get_template(template).render(report.context).encode())
+    # Only once nothing refers to them any more.
+    kept = {picture.name for picture in report.pictures}
+    for stale in drawn.iterdir():
+        if stale.suffix in {".png", ".svg"} and stale.stem not in kept:
+            stale.unlink()
+    return folder
+
+
+def _of_transcription(study_dir: Path, every: pd.DataFrame, told: dict[str, Any], valid_only: bool) -> _Report:
+    """Gather the report of a study that compares how to transcribe."""
+    runs = without_invalid(every) if valid_only else every
     config = told.get("config") or {}
     goal = goal_of(config)
     found = blocks(runs, goal.constraints)
@@ -78,30 +117,60 @@ def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path
     seen = blocks(every, goal.constraints) if valid_only else found
     samples = load_timeline(study_dir)
     pictures = list(_pictures(runs, found, samples, told.get("skipped") or [], goal))
-    course = functools.partial(figures.progress, every, goal)
-    pictures += _drawn([(_SEARCH, _course_caption(goal), course)] if searches(seen, config) else [])
+    course = _course(every, seen, goal, config)
     study = study_dir.resolve().name
     context = content(study, runs, found, goal, load_utterances(study_dir), samples, told, valid_only) | {
         "search": search_section(seen, goal, config, told.get("points")),
         "foretold": foretold(study_dir, searched(every), seen),
-        "pictures": [picture for picture in pictures if picture.name != _SEARCH],
-        "search_pictures": [picture for picture in pictures if picture.name == _SEARCH],
+        "pictures": pictures,
+        "search_pictures": course,
     }
-    folder = reports_root / study
-    drawn = folder / _FIGURE_FOLDER
-    drawn.mkdir(parents=True, exist_ok=True)
-    for picture in pictures:
-        _replace(drawn / f"{picture.name}.png", picture.png)
-        _replace(drawn / f"{picture.name}.svg", picture.svg)
-    templates = _templates()
-    for template, target in (("summary.md.j2", "summary.md"), ("page.html.j2", "index.html")):
-        _replace(folder / target, templates.get_template(template).render(context).encode())
-    # Only once nothing refers to them any more.
-    kept = {picture.name for picture in pictures}
-    for stale in drawn.iterdir():
-        if stale.suffix in {".png", ".svg"} and stale.stem not in kept:
-            stale.unlink()
-    return folder
+    return _Report(("page.html.j2", "summary.md.j2"), context, pictures + course)
+
+
+def _of_training(study_dir: Path, every: pd.DataFrame, told: dict[str, Any]) -> _Report:
+    """Gather the report of a study that fine-tunes: its transcribing is a means, of whose speed nothing is said."""
+    found = read_finetuning(study_dir)
+    goal = goal_of(found.config)
+    pictures = _training_pictures(found, load_timeline(study_dir))
+    course = _course(every, found.found, goal, found.config)
+    context = finetuning_content(study_dir, found) | {
+        "search": search_section(found.found, goal, found.config, told.get("points")),
+        "foretold": foretold(study_dir, found.runs, found.found),
+        "pictures": [],
+        "search_pictures": course,
+        "training_pictures": pictures,
+    }
+    drawn = [picture for some in pictures.values() for picture in some]
+    return _Report(("finetuning.html.j2", "finetuning.md.j2"), context, drawn + course)
+
+
+def _training_pictures(found: Finetuning, samples: pd.DataFrame) -> dict[str, list[_Picture]]:
+    """Draw the figures of a training, by the section they stand in."""
+    validation, outcome = found.validation, found.outcome
+    folds: list[_Drawing] = []
+    gained: list[_Drawing] = []
+    if validation is not None:
+        about = "WER of every setting: in each fold, and the mean. A logarithmic axis where values span a decade."
+        folds.append(("validation", about, functools.partial(finetuning_figures.validation, validation)))
+    if outcome is not None:
+        about = "WER before and after, and the word errors of each utterance; above the dashed line it got worse."
+        gained.append(("gains", about, functools.partial(finetuning_figures.gains, outcome)))
+    about = "Loss, learning rate, WER of the validation data and memory by step; a line a run."
+    course: list[_Drawing] = [
+        ("curves", about, functools.partial(finetuning_figures.curves, found.curves, found.shown))
+    ]
+    if (shown := found.typical_run) is not None:
+        about = f"CPU and memory during run {shown['run_id']} ({found.labels[shown['trial_id']]})."
+        marks = list(shown["marks"]) if shown["marks"] is not None else []
+        course.append(("timeline", about, functools.partial(figures.timeline, samples, shown["run_id"], marks)))
+    return {"validation": list(_drawn(folds)), "gains": list(_drawn(gained)), "course": list(_drawn(course))}
+
+
+def _course(runs: pd.DataFrame, found: list[Block], goal: Goal, config: Mapping[str, Any]) -> list[_Picture]:
+    """Draw how a search went; nothing where there was none."""
+    draw: _Drawing = (_SEARCH, _course_caption(goal), functools.partial(figures.progress, runs, goal))
+    return list(_drawn([draw])) if searches(found, config) else []
 
 
 def _pictures(

@@ -22,7 +22,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.config import Config, Sampler, flatten
+from bench.config import Config, Sampler, Task, flatten
 from bench.errors import ConfigError
 from bench.score.race import JUDGED
 from bench.search.grid import Grid, enumerate_grid
@@ -134,6 +134,8 @@ def _single(composed: DictConfig) -> Composed:
 
 def _check_goal(config: Config) -> None:
     goal = parse_goal(config.search.objectives, config.search.constraints)
+    if config.task is Task.finetune and config.search.racing and {one.column for one in goal.metrics} != {"wer"}:
+        raise ConfigError("search.racing of trainings compares folds by their WER alone; use 'search.objectives=[wer]'")
     if config.search.racing and (late := [one.column for one in goal.metrics if one.column not in JUDGED]):
         raise ConfigError(
             f"search.racing cannot judge {late[0]} before a run has ended; take search.objectives and"

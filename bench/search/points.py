@@ -23,7 +23,8 @@ Compose = Callable[[Sequence[str]], DictConfig]
 # What a run is made of; the rest (study, measure, score, search, executor, results) holds for a study as a whole.
 _PARTS = {item.name for item in fields(Config)}
 _SETTINGS = {name for name, _ in flatten(Config())}
-_SWEEPABLE = ("device", "engine", "threads", "seed", "model", "data", "decode")
+_OF_THE_STUDY = ("finetune.folds.", "finetune.test.", "finetune.evaluations", "finetune.save")
+_SWEEPABLE = ("device", "engine", "threads", "seed", "model", "data", "decode", "finetune")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Points:
         for key in space.names:
             part = key.partition(".")[0].partition("/")[0]
             known = part in _PARTS or key in space.groups  # an unknown key gets its own message, with a suggestion
-            if known and part not in _SWEEPABLE:
+            if known and (part not in _SWEEPABLE or key.startswith(_OF_THE_STUDY)):
                 raise ConfigError(f"{key} holds for a study as a whole and cannot vary within it; give it one value")
         self._space = space
         self._fixed_groups = dict(_fixed_groups(space.fixed))

@@ -28,7 +28,8 @@ class Trial:
     Attributes:
         number: Which of the study's trials, in the order they began.
         point: What it tried.
-        values: Its metrics by column, the median over its runs; of a run that racing ended, what it had by then.
+        values: Its metrics by column, the median over its runs, or the mean over its folds, which are no repetitions;
+            of a run that racing ended, what it had by then.
         trial_id: Its name (:func:`bench.jobs.trial_id`).
     """
 
@@ -50,8 +51,9 @@ def trial_of(number: int, rows: Iterable[Mapping[str, Any]], metrics: Iterable[M
     rows = list(rows)
     statuses = [row["status"] for row in rows]
     good = [row for row in rows if row["status"] in (Status.ok, Status.pruned)]
+    typical = statistics.median if rows[0].get("fold") is None else statistics.fmean
     values = {
-        metric.column: statistics.median(found)
+        metric.column: typical(found)
         for metric in metrics
         if (found := [value for row in good if (value := _value(row, metric)) is not None])
     }
