@@ -97,26 +97,21 @@ class JobMaker:
         require_test(config)
         assert sets.test is not None
         as_it_was = dataclasses.replace(config, task=Task.transcribe)
-        after = dataclasses.replace(config, finetune=dataclasses.replace(config.finetune, save=True))
-        before, trained = (
-            dataclasses.replace(
-                self._job(dataclasses.replace(candidate, config=each), sets.test, model),
-                utterances=sets.test.utterances,
-            )
-            for each in (as_it_was, after)
-        )
-        return before, dataclasses.replace(trained, training=sets.training.utterances, trained_model=str(trained_model))
+        before = self._job(dataclasses.replace(candidate, config=as_it_was), sets.test, model)
+        kept = dataclasses.replace(config, finetune=dataclasses.replace(config.finetune, save=True))
+        after = self._job(dataclasses.replace(candidate, config=kept), sets.test, model, sets.training)
+        return before, dataclasses.replace(after, trained_model=str(trained_model))
 
     def _training_jobs(self, candidate: Candidate) -> list[Job]:
         """Make the runs of a training: one a fold, or one that is judged on the test data."""
         config = candidate.config
         sets, model = self.sets(config), self._model(config)
-        job = self._job(candidate, sets.training, model)
         folder = Path(config.results.root) / config.study / "models"
         if config.finetune.folds.method is FoldMethod.none:
             assert sets.test is not None
-            trained = dataclasses.replace(job, training=sets.training.utterances, utterances=sets.test.utterances)
-            return [dataclasses.replace(trained, trained_model=str(folder / job.run_id))]
+            whole = self._job(candidate, sets.test, model, sets.training)
+            return [dataclasses.replace(whole, trained_model=str(folder / whole.run_id))]
+        job = self._job(candidate, sets.training, model)
         everything = sets.training.utterances
         made = []
         for replicate, fold in enumerate(self.folds(config).folds):
@@ -131,11 +126,15 @@ class JobMaker:
             made.append(dataclasses.replace(one, trained_model=str(folder / one.run_id)))
         return made
 
-    def _job(self, candidate: Candidate, data: DataSet, model: LocalModel | None) -> Job:
+    def _job(
+        self, candidate: Candidate, data: DataSet, model: LocalModel | None, training: DataSet | None = None
+    ) -> Job:
+        """Make a run that transcribes data, of a model that is trained on other data first where that is given."""
         config = candidate.config
+        known_by = data.fingerprint if training is None else f"{data.fingerprint} after {training.fingerprint}"
         return Job(
             study=config.study,
-            trial_id=trial_id(config, model.fingerprint if model else config.model.name, data.fingerprint),
+            trial_id=trial_id(config, model.fingerprint if model else config.model.name, known_by),
             replicate=0,
             attempt=0,
             config=config,
@@ -145,6 +144,7 @@ class JobMaker:
             data_name=data.name,
             data_fingerprint=data.fingerprint,
             point=name_of(candidate.point),
+            training=() if training is None else training.utterances,
         )
 
     def data(self, config: Config, part: Part = Part.search) -> DataSet:

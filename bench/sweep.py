@@ -35,6 +35,7 @@ from bench.training_plan import plan_lines
 _PROTOCOL = (
     *("score.normalizer", "measure.warmup", "measure.repeats", "search.racing", "search.holdout", "task"),
     *("finetune.folds.method", "finetune.folds.count", "finetune.folds.repeats", "finetune.folds.seed"),
+    "finetune.folds.keep_speakers",
 )
 
 

@@ -159,13 +159,15 @@ def test_after_a_kill_only_what_is_missing_is_trained(
     arguments = ["run", "-m", *settings, "finetune.learning_rate=1e-3,3e-4,1e-4", "finetune.max_steps=1"]
     driver = subprocess.Popen([sys.executable, "-m", "bench", *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"})
     runs = tmp_path / "results" / "s" / "runs"
-    until = time.monotonic() + 200
-    while not runs.is_dir() or len(list(runs.glob("[!.]*.parquet"))) < 7:  # two settings, and a fold of the third
-        assert driver.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.005)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    try:
+        until = time.monotonic() + 250
+        while not runs.is_dir() or len(list(runs.glob("[!.]*.parquet"))) < 7:  # two settings, and a fold of the third
+            assert driver.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.005)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
     finished = files(runs)
     before = store.load_runs(tmp_path / "results" / "s")
     assert 7 <= len(before) < 9

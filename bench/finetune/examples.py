@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from bench.config import AugmentConfig
-from bench.errors import ModelError
+from bench.errors import DataError, ModelError
 from bench.finetune.augment import augment
 from bench.records import Samples
 
@@ -106,8 +106,11 @@ class Batches:
 def ctc_labels(text: str, tokenizer: Any) -> tuple[int, ...]:
     """Spell a transcript with a CTC model's letters.
 
-    A letter that it lacks becomes the capital or the small one, or else loses its accents; a mark that it lacks
-    altogether becomes a blank.
+    A letter that it lacks becomes the capital or the small one, or else loses its accents; punctuation that it lacks
+    becomes a blank.
+
+    Raises:
+        DataError: There is a letter or a digit that it has no way to spell: it is said and would not be written.
     """
     vocabulary = set(tokenizer.get_vocab())
     if getattr(tokenizer, "word_delimiter_token", None) is None:
@@ -120,6 +123,8 @@ def ctc_labels(text: str, tokenizer: Any) -> tuple[int, ...]:
             for written in (form, _without_accents(form)):
                 if written and all(part in vocabulary for part in written):
                     return written
+        if mark.isalnum():
+            raise DataError(f"a transcript with {mark!r}, which the model has no letters for; write it in words")
         return "" if unicodedata.combining(mark) else " "
 
     words = "".join(map(spelled, text.translate(_APOSTROPHES))).split()

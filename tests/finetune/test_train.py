@@ -20,12 +20,13 @@ from bench.config import (
     LoraConfig,
     MemoryConfig,
     ModelConfig,
+    Optimizer,
     OptimizerConfig,
     Precision,
     Schedule,
     Weights,
 )
-from bench.errors import DataError, ModelError, TrainingError
+from bench.errors import ConfigError, DataError, ModelError, TrainingError
 from bench.finetune.model import Learner
 from bench.finetune.train import train
 from bench.records import Job, Utterance
@@ -333,3 +334,17 @@ def test_epochs_become_steps(
 
 def test_a_number_of_steps_overrides_the_epochs() -> None:
     assert FinetuneConfig(max_steps=5, epochs=100.0, folds=FoldsConfig(method=FoldMethod.none)).steps(1000) == 5
+
+
+@pytest.mark.parametrize(
+    ("tune", "why"),
+    [
+        (FinetuneConfig(memory=MemoryConfig(precision=Precision.float16)), "use bfloat16 or auto"),
+        (FinetuneConfig(optimizer=OptimizerConfig(name=Optimizer.paged_adamw_8bit)), "bitsandbytes|needs a GPU"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_refused_in_a_line(
+    tune: FinetuneConfig, why: str, begun: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        trained(replace(tiny.settings(), finetune=tune), begun, (), tmp_path)
