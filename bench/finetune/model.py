@@ -69,16 +69,17 @@ class Learner:
         The model itself stays as it is.
         """
         model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
+        dtype = getattr(torch, self._dtype.value)
         tied = getattr(model, "all_tied_weights_keys", None) or {}
         added = _adaptations(model)
         state = {
-            name.replace(".base_layer.", "."): (value + added[name] if name in added else value).to(
-                "cpu", getattr(torch, self._dtype.value)
-            )
+            name.replace(".base_layer.", "."): (value + added[name] if name in added else value).to("cpu", dtype)
             for name, value in model.state_dict().items()
             if "lora_" not in name and name not in tied
         }
+        trained_in, model.config.dtype = model.config.dtype, dtype  # by which transformers loads it again
         model.save_pretrained(folder, state_dict=state)
+        model.config.dtype = trained_in
         self.extractor.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 

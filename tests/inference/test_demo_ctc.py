@@ -61,7 +61,7 @@ def test_it_reads_unseen_sentences_by_unseen_voices(tmp_path: Path) -> None:
         *("decode.stride_length_s=0", "measure.warmup=0", "threads=1", "study=demo", f"results.root={tmp_path}"),
     )
     assert runs["utterances"].item() >= 200
-    assert runs["wer"].item() <= 0.25
+    assert runs["wer"].item() <= 0.40  # 38.0 % as the card has it
     learnt = {plain(phrase(number)) for number in range(training.first, training.first + training.sentences)}
     said = bench.load_utterances(tmp_path / "demo")["reference"]
     assert not {plain(text) for text in said} & learnt
