@@ -5,16 +5,19 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.assets.models import LocalModel, locate, own_hop_length
 from bench.config import Config, DataConfig, Engine, FinetuneTestConfig, FoldMethod, FoldsConfig, Task, flatten
 from bench.data.dataset import DataSet, load_dataset
 from bench.data.holdout import Part, part_of
 from bench.errors import ConfigError
-from bench.finetune.folds import Folds, divide
-from bench.finetune.sets import Sets, require_test, sets_of
 from bench.records import Job
 from bench.search.points import Candidate, name_of
+
+if TYPE_CHECKING:
+    from bench.finetune.folds import Folds
+    from bench.finetune.sets import Sets
 
 # Data and models are identified by what they hold, not by where they lie; the other two only guard against what cannot
 # be: a window that the model cannot see, and a hop length that is not its own.
@@ -94,8 +97,7 @@ class JobMaker:
         """
         config = candidate.config
         sets, model = self.sets(config), self._model(config)
-        require_test(config)
-        assert sets.test is not None
+        assert sets.test is not None  # whoever asks for these runs has made sure of it
         as_it_was = dataclasses.replace(config, task=Task.transcribe)
         before = self._job(dataclasses.replace(candidate, config=as_it_was), sets.test, model)
         kept = dataclasses.replace(config, finetune=dataclasses.replace(config.finetune, save=True))
@@ -156,17 +158,21 @@ class JobMaker:
             self._datasets[key] = part_of(load_dataset(config.data), part, config.search.holdout)
         return self._datasets[key]
 
-    def sets(self, config: Config) -> Sets:
+    def sets(self, config: Config) -> "Sets":
         """Look up what a configuration trains on, and what its outcome is judged on."""
         key = config.data, config.finetune.test
         if key not in self._sets:
+            from bench.finetune.sets import sets_of  # listening takes torch, which other drivers never import
+
             self._sets[key] = sets_of(config)
         return self._sets[key]
 
-    def folds(self, config: Config) -> Folds:
+    def folds(self, config: Config) -> "Folds":
         """Look up how a configuration's training data is divided."""
         key = config.data, config.finetune.test, config.finetune.folds
         if key not in self._folds:
+            from bench.finetune.folds import divide
+
             utterances = self.sets(config).training.utterances
             self._folds[key] = divide(utterances, config.finetune.folds, max_duration_s=config.data.max_duration_s)
         return self._folds[key]
