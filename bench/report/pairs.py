@@ -16,6 +16,7 @@ from bench.metrics import RTFX
 from bench.records import Status
 from bench.report.labels import name_of, plain, value_of
 from bench.report.tables import BLOCK_FACTORS, THREADS, WARMUP, Block
+from bench.score.holm import holm
 
 DEVICE = "device"
 FINGERPRINT = "model.fingerprint"
@@ -213,18 +214,15 @@ def _nearly(one: object, other: object) -> bool:
 def _judged(paired: Sequence[Pair]) -> list[Pair]:
     """Correct the p-values of all pairs that have runs enough for one, after Holm (1979)."""
     compared = sum(pair.comparison is not None for pair in paired)
-    ranked = sorted(
-        (pair.comparison.p_value, number)
+    decidable = [
+        (number, pair.comparison.p_value)
         for number, pair in enumerate(paired)
         if pair.comparison is not None and pair.comparison.decidable
-    )
-    adjusted: dict[int, float] = {}
-    highest = 0.0
-    for rank, (p_value, number) in enumerate(ranked):
-        highest = max(highest, min(1.0, (len(ranked) - rank) * p_value))
-        adjusted[number] = highest
+    ]
+    corrected = holm([p_value for _, p_value in decidable])
+    adjusted = {number: value for (number, _), value in zip(decidable, corrected, strict=True)}
     return [
-        replace(pair, p_adjusted=adjusted.get(number), judged=len(ranked), compared=compared)
+        replace(pair, p_adjusted=adjusted.get(number), judged=len(decidable), compared=compared)
         for number, pair in enumerate(paired)
     ]
 

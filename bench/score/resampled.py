@@ -57,12 +57,13 @@ So 60 utterances hardly ever tell a factor of 1.3. Three folds suffice where tra
 folds help, and with few folds more data does not.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, special
+
+from bench.score.holm import holm
 
 LEVEL = 0.05
 """Probability with which settings that are equal may be called different."""
@@ -262,15 +263,6 @@ def _with_typical_luck(found: Estimate) -> Estimate:
     ratios = np.divide(found.by_folds, found.by_groups, out=np.zeros_like(found.by_folds), where=found.by_groups > 0)
     typical = np.array([np.median(ratios[: number + 1]) for number in range(len(ratios))])
     return replace(found, by_folds=np.maximum(found.by_folds, typical * found.by_groups))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for their number (Holm, Scandinavian J. Statistics 6, 1979)."""
-    values = np.asarray(p_values, dtype=float)
-    order = np.argsort(values, kind="stable")
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
-    return [float(value) for value in adjusted]
 
 
 def _comparisons(found: Estimate, level: float) -> list[Comparison]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.score.resampled import LEVEL, against_best, compare, estimate, holm
+from bench.score.holm import holm
+from bench.score.resampled import LEVEL, against_best, compare, estimate
 
 Values = NDArray[np.float64]
 Numbers = NDArray[np.intp]
