@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.assets.models import LocalModel, locate, own_hop_length
+from bench.assets.models import LocalModel, is_multilingual, locate, own_hop_length
 from bench.config import Config, DataConfig, Engine, FinetuneTestConfig, FoldMethod, FoldsConfig, Task, flatten
 from bench.data.dataset import DataSet, load_dataset
 from bench.data.holdout import Part, part_of
@@ -63,7 +63,8 @@ class JobMaker:
         DataError: A manifest cannot be used, or holds too little to keep a part of it aside.
         ModelError: A model's files cannot be had.
         AssetError: A packaged model or recording cannot be had.
-        ConfigError: A configuration asks for a hop length that is not its model's own.
+        ConfigError: A configuration asks for a hop length that is not its model's own, or trains a multilingual model
+            on a language that it does not name.
     """
 
     def __init__(self, configs: Iterable[Config]) -> None:
@@ -73,7 +74,9 @@ class JobMaker:
         self._folds: dict[tuple[DataConfig, FinetuneTestConfig, FoldsConfig], Folds] = {}
         for config in configs:
             self.data(config, Part.search)
-            self._model(config)
+            model = self._model(config)
+            if config.task is Task.finetune:
+                refuse_unknown_language(config, model)
             if config.task is Task.finetune and config.finetune.folds.method is not FoldMethod.none:
                 self.folds(config)
 
@@ -186,6 +189,18 @@ class JobMaker:
             self._models[key] = locate(config.model.name, config.model.weights)
         refuse_other_hop_length(config, self._models[key])
         return self._models[key]
+
+
+def refuse_unknown_language(config: Config, model: LocalModel | None) -> None:
+    """Let no multilingual model be trained without the language that it is to learn: each fold would fail by itself.
+
+    Raises:
+        ConfigError: ``decode.language`` is null, and the model is multilingual.
+    """
+    if config.decode.language is None and model is not None and is_multilingual(model.folder):
+        raise ConfigError(
+            f"{config.model.name} is multilingual, and must be told what it is trained on; add decode.language=CODE"
+        )
 
 
 def refuse_other_hop_length(config: Config, model: LocalModel | None) -> None:

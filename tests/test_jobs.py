@@ -1,4 +1,4 @@
-"""What stands before a run: a trial's name, and the refusal of a hop length that is not the model's own."""
+"""What stands before a run: a trial's name, and the refusal of what each run would fail of by itself."""
 
 import dataclasses
 from collections.abc import Callable
@@ -63,3 +63,26 @@ def test_the_models_own_hop_length_may_be_said(
     )
     (row,) = load_runs(tmp_path / "results" / "default").to_dict("records")
     assert (row["status"], row["model.hop_length"]) == ("ok", 160)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("null", "is multilingual, and must be told what it is trained on; add decode.language=CODE"),
+        ("cy", "fewer than finetune.folds.count=3"),  # the same sound a few times; its language is no longer the fault
+    ],
+)
+def test_training_a_multilingual_model_takes_a_language(
+    language: str,
+    said: str,
+    tone_manifest: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = ["data=manifest", f"data.path={tone_manifest(2)}", f"decode.language={language}"]
+    assert main(["run", "task=finetune", "model=random_whisper_tiny", "search.objectives=[wer]", *data]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (tmp_path / "results").exists()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bench.assets import fingerprint
 from bench.assets.architectures import ARCHITECTURES, ensure_architecture, is_architecture
@@ -71,6 +71,19 @@ def locate(name: str, weights: Weights = Weights.pretrained) -> LocalModel:
     )
 
 
+def is_multilingual(folder: Path) -> bool:
+    """Read from a model's files whether it must be told, or finds out, which language it hears.
+
+    Args:
+        folder: The model's folder, as :func:`locate` gives it.
+
+    Raises:
+        ModelError: A file is no JSON.
+    """
+    path = folder / "generation_config.json"
+    return path.is_file() and bool(_json(path).get("is_multilingual"))
+
+
 def own_hop_length(folder: Path) -> int | None:
     """Read from a model's files how many samples lie between its feature frames; no model library takes part.
 
@@ -86,14 +99,18 @@ def own_hop_length(folder: Path) -> int | None:
     for path in (folder / name for name in _EXTRACTOR_FILES):
         if not path.is_file():
             continue
-        try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ModelError(f"{path} cannot be read ({error}); fetch the model anew") from error
+        settings = _json(path)
         hop_length = settings.get("feature_extractor", settings).get("hop_length")
         if hop_length is not None:
             return int(hop_length)
     return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); fetch the model anew") from error
 
 
 def _architecture(name: str, weights: Weights) -> Path:

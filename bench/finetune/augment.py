@@ -1,10 +1,13 @@
-"""Training audio changed at random: played at another speed, in a room, with noise.
+"""Training audio changed at random: played at another speed, in a room, with noise, heard by another microphone.
 
 Speed: Ko, Peddinti, Povey and Khudanpur, "Audio augmentation for speech recognition", Interspeech 2015, who play
 recordings at 0.9 to 1.1 times their speed, by resampling. Rooms and noise: Ko, Peddinti, Povey, Seltzer and Khudanpur,
 "A study on data augmentation of reverberant speech for robust speech recognition", ICASSP 2017, who convolve with
 simulated rooms and add noise. The rooms here are simpler: noise that decays exponentially after the direct sound
-(Polack's statistical model of 1988), which has a room's length of echo but not its single reflections.
+(Polack's statistical model of 1988), which has a room's length of echo but not its single reflections. Microphones:
+Nam, Kim and Park, "FilterAugment: an acoustic environmental data augmentation method", ICASSP 2022, the linear kind,
+who draw gains at some frequencies of the features and join them by straight lines; here of the samples, and over the
+logarithm of frequency.
 
 Masking in time and frequency (SpecAugment) is done by the models, on their features.
 """
@@ -31,6 +34,15 @@ DIRECT_DB = (0.0, 15.0)
 NOISE_SLOPE = (0.0, 1.5)
 """Power of the noise falls as frequency to this: 0 is white, 1 is pink, as speech and rooms about are."""
 
+GAIN_DB = 10.0
+"""Largest change of level at a frequency; the authors of FilterAugment take 6, a telephone takes more away."""
+
+GAINS = (3, 6)
+"""Frequencies at which a gain is drawn, as they have it."""
+
+LOWEST_HZ = 80.0
+"""Below it speech has nothing, and the gains stay as they are there."""
+
 
 def augment(samples: _Samples, rate_hz: int, config: AugmentConfig, generator: np.random.Generator) -> _Samples:
     """Change a recording at random, as far as the configuration says.
@@ -52,6 +64,8 @@ def augment(samples: _Samples, rate_hz: int, config: AugmentConfig, generator: n
         )
     if config.noise and generator.random() < config.noise:
         samples = with_noise(samples, generator.uniform(*SNR_DB), generator.uniform(*NOISE_SLOPE), generator)
+    if config.microphone and generator.random() < config.microphone:
+        samples = by_microphone(samples, rate_hz, generator)
     return samples
 
 
@@ -96,6 +110,25 @@ def with_noise(samples: _Samples, snr_db: float, slope: float, generator: np.ran
     spectrum[0] = 0  # microphones hear no constant pressure
     noise = _with_power_of(samples, scipy.fft.irfft(spectrum, length)[: len(samples)])
     return samples + noise * np.float32(10 ** (-snr_db / 20))
+
+
+def by_microphone(samples: _Samples, rate_hz: int, generator: np.random.Generator) -> _Samples:
+    """Raise and lower frequencies, with the recording's energy kept.
+
+    Args:
+        samples: One channel, shape (samples,).
+        rate_hz: Samples a second.
+        generator: Draws the gains, and the frequencies they are at.
+    """
+    count = generator.integers(*GAINS, endpoint=True)
+    lowest, highest = np.log(LOWEST_HZ), np.log(rate_hz / 2)
+    at = np.sort([lowest, highest, *generator.uniform(lowest, highest, count - 2)])
+    gains_db = generator.uniform(-GAIN_DB, GAIN_DB, count)
+    length = scipy.fft.next_fast_len(max(2, len(samples)), real=True)
+    frequencies = scipy.fft.rfftfreq(length, 1 / rate_hz)
+    response = np.interp(np.log(np.maximum(frequencies, LOWEST_HZ)), at, gains_db)
+    heard = scipy.fft.irfft(scipy.fft.rfft(samples, length) * np.float32(10) ** (response / 20), length)[: len(samples)]
+    return _with_power_of(samples, heard)
 
 
 def _with_power_of(model: _Samples, samples: _Samples) -> _Samples:

@@ -32,6 +32,7 @@ _NAMES = {
     "finetune.augment.speed": "speed changed by up to",
     "finetune.augment.noise": "probability of noise",
     "finetune.augment.room": "probability of a room",
+    "finetune.augment.microphone": "probability of another microphone",
     "env.cpu_model": "CPU",
     "env.cpu_cores": "processors",
     "env.ram_mib": "RAM",

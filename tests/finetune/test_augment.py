@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.config import AugmentConfig
-from bench.finetune.augment import NOISE_SLOPE, SNR_DB, at_speed, augment, in_room, with_noise
+from bench.finetune.augment import GAIN_DB, NOISE_SLOPE, SNR_DB, at_speed, augment, by_microphone, in_room, with_noise
 
 RATE_HZ = 16_000
-ALL = AugmentConfig(speed=0.1, noise=1.0, room=1.0)
+ALL = AugmentConfig(speed=0.1, noise=1.0, room=1.0, microphone=1.0)
 
 
 def generator(seed: int = 0) -> np.random.Generator:
@@ -30,7 +30,9 @@ def test_nothing_is_changed_unless_asked(tone: NDArray[np.float32]) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [ALL, AugmentConfig(speed=0.1), AugmentConfig(noise=1.0), AugmentConfig(room=1.0)], ids=str
+    "config",
+    [ALL, AugmentConfig(speed=0.1), AugmentConfig(noise=1.0), AugmentConfig(room=1.0), AugmentConfig(microphone=1.0)],
+    ids=str,
 )
 def test_equal_seeds_make_equal_changes_and_others_do_not(tone: NDArray[np.float32], config: AugmentConfig) -> None:
     before = tone.copy()
@@ -108,6 +110,43 @@ def test_a_room_keeps_length_and_energy(tone: NDArray[np.float32]) -> None:
     heard = in_room(tone, RATE_HZ, 0.4, 3.0, generator())
     assert len(heard) == len(tone)
     assert energy(heard) == pytest.approx(energy(tone), rel=1e-4)
+
+
+@pytest.fixture
+def noise() -> NDArray[np.float32]:
+    """Eight seconds with all frequencies in them."""
+    return generator(1).standard_normal(8 * RATE_HZ).astype(np.float32)
+
+
+def gains_db(changed: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Change of level at each frequency, up to a factor that all share."""
+    before, after = (np.abs(np.fft.rfft(item.astype(float))) for item in (samples, changed))
+    return 20 * np.log10(after[1:] / before[1:])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_microphone_changes_levels_smoothly_within_bounds(noise: NDArray[np.float32], seed: int) -> None:
+    found = gains_db(by_microphone(noise, RATE_HZ, generator(seed)), noise)
+    assert 1 < np.ptp(found) <= 2 * GAIN_DB + 0.05
+    steps = np.abs(np.diff(found))
+    assert steps.max() < 0.2  # straight lines over the logarithm of frequency have no steps
+
+
+def test_a_microphone_moves_nothing_in_time() -> None:
+    click = np.zeros(RATE_HZ, np.float32)
+    click[8000] = 1.0
+    for seed in range(10):
+        heard = by_microphone(click, RATE_HZ, generator(seed))
+        assert np.argmax(np.abs(heard)) == 8000
+        assert energy(heard) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_every_microphone_is_another(noise: NDArray[np.float32]) -> None:
+    draws = generator()
+    found = [gains_db(by_microphone(noise, RATE_HZ, draws), noise) for _ in range(40)]
+    at_1_khz_over_4_khz = [each[8 * 1000] - each[8 * 4000] for each in found]
+    assert min(at_1_khz_over_4_khz) < -3
+    assert max(at_1_khz_over_4_khz) > 3
 
 
 @given(length=st.integers(0, 300), level=st.sampled_from([0.0, 1e-30, 1e-4, 1.0]), seed=st.integers(0, 50))
