@@ -41,7 +41,9 @@ bench: $(STAMP) ## Measure the harness, check what it measures, and compare its 
 	$(BIN)/python -m benchmarks.harness
 	$(BIN)/python -m benchmarks.measurement
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.statistics
 
 clean: ## Remove .venv and what tools left behind; results and reports stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""The command line: ``asr-sweep run | report | compare | rescore | finetune-final | transcribe | ...``.
+"""The command line: ``asr-sweep run | report | show | compare | export | transcribe | ...``.
 
 ``python -m bench ...`` is the same. What a command does is in :mod:`bench.commands`.
 """
@@ -7,12 +7,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from bench import commands
 from bench.errors import BenchError, ConfigError
 
 _WRONG_REQUEST = 2
+
+_STUDY_HELP = "name of a study under results/, or the path of its folder"
+_VALID_ONLY_HELP = "leave out timings that are not valid"
 
 _RUN_HELP = """\
 run takes Hydra's grammar:
@@ -32,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; null reads ``sys.argv``.
 
     Returns:
-        Exit status: 0 when every run has a result (running out of memory is one), 1 when runs failed or splits clash, 2
-        for a wrong request, 130 after Ctrl-C.
+        Exit status: 0 when every run has a result (running out of memory is one), 1 when runs failed, splits clash or a
+        margin is not shown to be kept, 2 for a wrong request, 130 after Ctrl-C.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -76,6 +79,9 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see: asr-sweep --help")
 
 
+_Verbs: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="asr-sweep",
@@ -85,32 +91,117 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     verbs.add_parser("run", help="run one trial, or a study with -m or experiment=PRESET")
+    about_studies = [
+        _add_report(verbs),
+        _add_list(verbs),
+        _add_show(verbs),
+        _add_compare(verbs),
+        _add_rescore(verbs),
+        _add_export(verbs),
+        _add_transcribe(verbs),
+        _add_finetune_final(verbs),
+        _add_doctor(verbs),
+    ]
+    for command in about_studies:
+        command.add_argument(
+            "--results", default="results", help="folder that holds the studies (default: %(default)s)"
+        )
+    _add_splits(verbs)
+    _add_features(verbs)
+    return parser
+
+
+def _add_report(verbs: _Verbs) -> _Parser:
     report = verbs.add_parser("report", help="write a study's report: index.html, summary.md and figures")
-    report.add_argument("study", help="name of a study under results/, or the path of its folder")
+    report.add_argument("study", help=_STUDY_HELP)
+    report.add_argument("--valid-only", action="store_true", help=_VALID_ONLY_HELP)
+    _add_reports(report)
     report.set_defaults(command=commands.report)
-    comparing = verbs.add_parser("compare", help="compare the speed of one setting's values, all else being equal")
-    comparing.add_argument("study", help="name of a study under results/, or the path of its folder")
-    comparing.add_argument("setting", help="the setting: device, threads, model.dtype, ...")
-    comparing.add_argument("--baseline", metavar="VALUE", help="compare with it (default: cpu, float32, the least)")
+    return report
+
+
+def _add_list(verbs: _Verbs) -> _Parser:
+    listing = verbs.add_parser("list", help="list the studies there are")
+    listing.set_defaults(command=commands.list_studies)
+    return listing
+
+
+def _add_show(verbs: _Verbs) -> _Parser:
+    showing = verbs.add_parser(
+        "show", help="show a study's verdict and settings, or one setting and its worst utterances"
+    )
+    showing.add_argument("study", help=_STUDY_HELP)
+    showing.add_argument("trial", nargs="?", help="beginning of a trial's id, or best: the setting to show")
+    showing.add_argument(
+        "--utterances", type=int, default=5, metavar="N", help="how many of its utterances (default: %(default)s)"
+    )
+    showing.set_defaults(command=commands.show)
+    return showing
+
+
+def _add_compare(verbs: _Verbs) -> _Parser:
+    comparing = verbs.add_parser(
+        "compare",
+        help="compare two studies or settings, or the speed of one setting's values",
+        usage="%(prog)s [options] STUDY[:TRIAL] STUDY[:TRIAL]\n       %(prog)s [options] STUDY SETTING",
+    )
+    comparing.add_argument("study", metavar="STUDY[:TRIAL]", help=f"{_STUDY_HELP}; with :TRIAL, a setting of it")
+    comparing.add_argument(
+        "other",
+        metavar="STUDY[:TRIAL]|SETTING",
+        help="what to compare with it; or a setting (device, threads, model.dtype, ...), whose values are compared, all"
+        " else being equal",
+    )
+    comparing.add_argument("--valid-only", action="store_true", help=_VALID_ONLY_HELP)
+    studies = comparing.add_argument_group("of two studies or settings")
+    studies.add_argument("--max-wer-increase", metavar="MARGIN", help="points of WER (0.5), or a share of it (5%%)")
+    studies.add_argument("--max-slowdown", metavar="MARGIN", help="a share of the time (5%%)")
+    studies.add_argument("--max-memory-increase", metavar="MARGIN", help="a share of the peaks (10%%)")
+    studies.add_argument(
+        "--across-machines", action="store_true", help="compare times even where the machines are not the same"
+    )
+    studies.add_argument("--format", choices=("text", "markdown"), help="how to write it (default: text)")
+    setting = comparing.add_argument_group("of a setting's values")
+    setting.add_argument("--baseline", metavar="VALUE", help="compare with it (default: cpu, float32, the least)")
     comparing.set_defaults(command=commands.compare)
-    for command in (report, comparing):
-        command.add_argument("--valid-only", action="store_true", help="leave out timings that are not valid")
+    return comparing
+
+
+def _add_rescore(verbs: _Verbs) -> _Parser:
     rescoring = verbs.add_parser(
         "rescore",
         help="score a study's texts under another normaliser; nothing is rerun",
         usage=f"%(prog)s [-h] [--results RESULTS] study {commands.normalizer_choice()}",
     )
-    rescoring.add_argument("study", help="name of a study under results/, or the path of its folder")
+    rescoring.add_argument("study", help=_STUDY_HELP)
     # One is right; more are taken so that the refusal can say what this command is for.
     rescoring.add_argument("settings", nargs="+", metavar=commands.normalizer_choice(), help="the normaliser")
     rescoring.set_defaults(command=commands.rescore)
-    finishing = verbs.add_parser(
-        "finetune-final",
-        help="train with a study's best setting on all data, and compare with the base model on the test data",
+    return rescoring
+
+
+def _add_export(verbs: _Verbs) -> _Parser:
+    exporting = verbs.add_parser(
+        "export",
+        help="write a study's tables, a leaderboard, or transcripts",
+        usage="%(prog)s STUDY[:TRIAL]... TABLE [--format FORMAT] [--output PATH] [--overwrite]",
     )
-    finishing.add_argument("study", help="name of a study under results/, or the path of its folder")
-    finishing.add_argument("--again", action="store_true", help="use the test data anew, and drop what it said before")
-    finishing.set_defaults(command=commands.finetune_final)
+    exporting.add_argument("studies", nargs="+", metavar="STUDY[:TRIAL]", help=f"{_STUDY_HELP}; with :TRIAL, a setting")
+    exporting.add_argument(
+        "table",
+        metavar="TABLE",
+        help="runs, utterances, timeline, curves, scores, settings, leaderboard (over all studies) or transcripts",
+    )
+    exporting.add_argument(
+        "--format", metavar="FORMAT", help="csv (the default), parquet, md, latex; of transcripts txt, srt, vtt"
+    )
+    exporting.add_argument("--output", type=Path, metavar="PATH", help="a file; of transcripts, a folder")
+    exporting.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+    exporting.set_defaults(command=commands.export)
+    return exporting
+
+
+def _add_transcribe(verbs: _Verbs) -> _Parser:
     transcribing = verbs.add_parser(
         "transcribe",
         help="transcribe recordings with settings of your own, or those a study recommends",
@@ -125,6 +216,29 @@ def _parser() -> argparse.ArgumentParser:
     transcribing.add_argument("--output", type=Path, metavar="FOLDER", help="write files there, not to standard output")
     transcribing.add_argument("--overwrite", action="store_true", help="replace files that are there already")
     transcribing.set_defaults(command=commands.transcribe)
+    return transcribing
+
+
+def _add_finetune_final(verbs: _Verbs) -> _Parser:
+    finishing = verbs.add_parser(
+        "finetune-final",
+        help="train with a study's best setting on all data, and compare with the base model on the test data",
+    )
+    finishing.add_argument("study", help=_STUDY_HELP)
+    finishing.add_argument("--again", action="store_true", help="use the test data anew, and drop what it said before")
+    _add_reports(finishing)
+    finishing.set_defaults(command=commands.finetune_final)
+    return finishing
+
+
+def _add_doctor(verbs: _Verbs) -> _Parser:
+    doctor = verbs.add_parser("doctor", help="say whether this machine is fit for timings, and what to mend")
+    doctor.add_argument("--seconds", type=float, default=10.0, help="length of its probe (default: %(default)g)")
+    doctor.set_defaults(command=commands.doctor)
+    return doctor
+
+
+def _add_splits(verbs: _Verbs) -> None:
     splitting = verbs.add_parser(
         "splits",
         help="say what a data set's train, validation and test share that they must not",
@@ -136,22 +250,13 @@ def _parser() -> argparse.ArgumentParser:
         splitting.add_argument(f"--{role}", metavar="NAME", help="name of that split, where it is an unusual one")
     splitting.add_argument("--output", type=Path, metavar="FILE.csv", help="write all clashes there")
     splitting.set_defaults(command=commands.splits)
-    _add_features(verbs)
-    listing = verbs.add_parser("list", help="list the studies there are")
-    listing.set_defaults(command=commands.list_studies)
-    doctor = verbs.add_parser("doctor", help="say whether this machine is fit for timings, and what to mend")
-    doctor.add_argument("--seconds", type=float, default=10.0, help="length of its probe (default: %(default)g)")
-    doctor.set_defaults(command=commands.doctor)
-    for command in (report, comparing, rescoring, finishing, transcribing, listing, doctor):
-        command.add_argument(
-            "--results", default="results", help="folder that holds the studies (default: %(default)s)"
-        )
-    for command in (report, finishing):
-        command.add_argument("--reports", default="reports", help="folder to write reports to (default: %(default)s)")
-    return parser
 
 
-def _add_features(verbs: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_reports(command: _Parser) -> None:
+    command.add_argument("--reports", default="reports", help="folder to write reports to (default: %(default)s)")
+
+
+def _add_features(verbs: _Verbs) -> None:
     features = verbs.add_parser("features", help="draw a recording as a model sees it, at any hop lengths")
     features.add_argument("audio", help="the recording")
     features.add_argument(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, ConfigError
+from bench.terminal import print_alignment, print_lines, print_passages, print_table
 
 if TYPE_CHECKING:
     from bench.search.compose import Composed
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-_PIPED_WIDTH = 400  # a program that reads a table wants a line a row
 
 
 def run(arguments: list[str]) -> int:
@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
         say(f"report: {build(result.study_dir, Path(study.config.results.reports)) / 'index.html'}")
     if line := _against_forecast(result.study_dir):
         say(line)
-    _print_lines(_what_is_left(study, result, command))
+    print_lines(_what_is_left(study, result, command))
     return FAILED if result.unfinished and not result.out_of_budget else 0
 
 
@@ -88,12 +88,12 @@ def _dry_run(study: "Composed", arguments: Sequence[str], command: str) -> int:
 
     to_run = [each for each in arguments if each.lstrip("+").partition("=")[0] != "search.dry_run"]
     if study.config.task is Task.finetune:
-        _print_lines([*plan_study(study), f"to run it: {shlex.join(['asr-sweep', 'run', *to_run])}"])
+        print_lines([*plan_study(study), f"to run it: {shlex.join(['asr-sweep', 'run', *to_run])}"])
         return 0
-    forecast = forecast_study(study, command, lambda *told: _print_lines([show.probe_line(*told)]))
-    _print_table(*show.cells(forecast))
-    _print_lines(show.lines(forecast, study.config.search))
-    _print_lines([f"to run it: {shlex.join(['asr-sweep', 'run', *to_run])}"])
+    forecast = forecast_study(study, command, lambda *told: print_lines([show.probe_line(*told)]))
+    print_table(*show.cells(forecast))
+    print_lines(show.lines(forecast, study.config.search))
+    print_lines([f"to run it: {shlex.join(['asr-sweep', 'run', *to_run])}"])
     return 0
 
 
@@ -120,12 +120,94 @@ def report(options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Compare the values of one setting."""
-    from bench.report.comparison import compare_study
+    """Compare two studies or settings, or one setting's values; returns 1 where a margin is not shown to be kept."""
+    from bench.report.selection import is_study
+    from bench.schema import SETTINGS
 
-    compared = compare_study(_study_dir(options), options.setting, options.baseline, options.valid_only)
-    _print_table(*compared.cells())
-    _print_lines(compared.notes(options.valid_only))
+    results = Path(options.results)
+    if ":" not in options.study and (options.other in SETTINGS or not is_study(options.other, results)):
+        return _compare_values(options)
+    return _compare_two(options)
+
+
+def _compare_values(options: argparse.Namespace) -> int:
+    """Compare the speed of one setting's values."""
+    from bench.report.comparison import compare_study
+    from bench.schema import SETTINGS
+
+    if given := [flag for flag in _OF_TWO if getattr(options, flag)]:
+        raise ConfigError(
+            f"--{given[0].replace('_', '-')} is for two studies or settings, and {options.other} is neither a study nor"
+            " a setting of one; name the second as STUDY or STUDY:TRIAL"
+        )
+    if options.other not in SETTINGS:
+        raise ConfigError(
+            f"{options.other} is neither a study under {options.results} nor a setting; 'asr-sweep list' shows the"
+            " studies, 'asr-sweep run --cfg job' the settings"
+        )
+    compared = compare_study(_study_dir(options), options.other, options.baseline, options.valid_only)
+    print_table(*compared.cells())
+    print_lines(compared.notes(options.valid_only))
+    return 0
+
+
+_OF_TWO = ("max_wer_increase", "max_slowdown", "max_memory_increase", "across_machines", "format")
+
+
+def _compare_two(options: argparse.Namespace) -> int:
+    """Compare two studies or settings, utterance by utterance."""
+    from bench.report.margins import Margins, Outcome, judge, read_margin
+    from bench.report.passage import markdown
+    from bench.report.selection import selection
+    from bench.report.versus import versus
+    from bench.report.versus_text import passages
+
+    if options.baseline is not None:
+        raise ConfigError("--baseline is a value of a setting; of two studies the first is what is compared with")
+    margins = Margins(
+        wer=read_margin("--max-wer-increase", options.max_wer_increase, points=True),
+        time=read_margin("--max-slowdown", options.max_slowdown),
+        memory=read_margin("--max-memory-increase", options.max_memory_increase),
+    )
+    first, second = (selection(text, Path(options.results)) for text in (options.study, options.other))
+    found = versus(first, second, options.valid_only, options.across_machines)
+    verdicts = judge(found, margins)
+    told = passages(found, verdicts)
+    if options.format == "markdown":
+        sys.stdout.buffer.write(markdown(told).encode())
+        sys.stdout.flush()
+    else:
+        print_passages(told)
+    return 0 if all(verdict.outcome is Outcome.passed for verdict in verdicts) else FAILED
+
+
+def show(options: argparse.Namespace) -> int:
+    """Show a study, or one of its settings."""
+    from bench.report.overview import study_passages, trial_passages, worst_utterances
+    from bench.report.selection import Selection, selection
+
+    chosen = selection(options.study, Path(options.results))
+    if options.trial is not None:
+        chosen = Selection(chosen.study_dir, options.trial)
+    if chosen.trial is None:
+        print_passages(study_passages(chosen))
+        return 0
+    told, block, trial = trial_passages(chosen)
+    print_passages(told)
+    for heard in worst_utterances(chosen, block, trial, options.utterances):
+        print_lines(["", heard.title])
+        print_alignment(heard.pieces)
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a study's tables, a leaderboard, or transcripts."""
+    from bench.exports.command import run_export
+    from bench.report.selection import selection
+
+    studies = [selection(text, Path(options.results)) for text in options.studies]
+    told = run_export(studies, options.table, options.format, options.output, options.overwrite)
+    print_lines(told)
     return 0
 
 
@@ -144,12 +226,12 @@ def rescore(options: argparse.Namespace) -> int:
     done = rescore_study(study_dir, normalizer)
     runs = f"{done.scored} runs" if done.scored else "nothing to do"
     had = f" ({done.had} had been before)" if done.had else ""
-    _print_lines([f"scored under {normalizer}: {runs}{had}; the scores: {study_dir / 'scores'}"])
+    print_lines([f"scored under {normalizer}: {runs}{had}; the scores: {study_dir / 'scores'}"])
     found = rankings(study_dir, normalizer)
     for one in found:
-        _print_lines(["", one.title] if len(found) > 1 else [])
-        _print_table(*one.cells())
-        _print_lines(one.notes())
+        print_lines(["", one.title] if len(found) > 1 else [])
+        print_table(*one.cells())
+        print_lines(one.notes())
     return 0
 
 
@@ -159,7 +241,7 @@ def finetune_final(options: argparse.Namespace) -> int:
     from bench.report import build
 
     study_dir = _study_dir(options)
-    judge(study_dir, lambda line: _print_lines([line]), options.again)
+    judge(study_dir, lambda line: print_lines([line]), options.again)
     print(build(study_dir, Path(options.reports)) / "index.html")
     return 0
 
@@ -177,8 +259,8 @@ def splits(options: argparse.Namespace) -> int:
     from bench.splits import ROLES, cells, check_splits, lines, write_clashes
 
     checked = check_splits(options.overrides, {role: getattr(options, role) for role in ROLES})
-    _print_table(*cells(checked))
-    _print_lines(lines(checked))
+    print_table(*cells(checked))
+    print_lines(lines(checked))
     if options.output is not None:
         write_clashes(checked.leaks, options.output)
     return FAILED if checked.refused else 0
@@ -189,27 +271,6 @@ def normalizer_choice() -> str:
     from bench.config import NormalizerName
 
     return f"score.normalizer={{{'|'.join(NormalizerName)}}}"
-
-
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: drawn on a terminal, plain and a line a row in a pipe."""
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    terminal = sys.stdout.isatty()
-    table = Table(*map(escape, heads), box=box.HEAVY_HEAD if terminal else None)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console(width=None if terminal else _PIPED_WIDTH).print(table)
-
-
-def _print_lines(lines: Sequence[str]) -> None:
-    from rich.console import Console
-
-    for line in lines:
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _study_dir(options: argparse.Namespace) -> Path:
@@ -223,42 +284,20 @@ def features(options: argparse.Namespace) -> int:
 
     seen = look(Path(options.audio), options.model, options.hop_length, options.start, options.duration)
     saved = seen.save(Path(options.output))
-    _print_table(*table.cells(seen.frontend, seen.heard, seen.costs))
-    _print_lines([*table.lines(seen.frontend, seen.span, seen.costs), *map(str, saved)])
+    print_table(*table.cells(seen.frontend, seen.heard, seen.costs))
+    print_lines([*table.lines(seen.frontend, seen.span, seen.costs), *map(str, saved)])
     return 0
 
 
 def list_studies(options: argparse.Namespace) -> int:
     """List the studies there are."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from bench.report.listing import listing
 
-    from bench import metrics, store
-
-    studies = store.list_studies(Path(options.results))
-    if not studies:
+    found = listing(Path(options.results))
+    if found is None:
         print(f"no studies under {options.results}; make one with: asr-sweep run experiment=demo")
         return 0
-    table = Table("study", "runs", "ok", "lowest WER", "highest RTFx", "last run")
-    for study_dir in studies:
-        try:
-            runs = store.load_runs(study_dir)
-        except BenchError as error:
-            table.add_row(escape(study_dir.name), escape(str(error)))
-            continue
-        # Rates of different data or devices do not compare, so no extreme of them means anything.
-        runs = runs[runs["part"] != "holdout"]
-        alike = len(runs[["data.fingerprint", "device"]].drop_duplicates()) == 1
-        table.add_row(
-            escape(study_dir.name),
-            str(len(runs)),
-            str((runs["status"] == "ok").sum()),
-            metrics.WER.show(runs["wer"].min()) if alike else "mixed",
-            metrics.RTFX.show(runs["rtfx"].max()) if alike else "mixed",
-            str(runs["started_at"].max())[:16] if len(runs) else "–",
-        )
-    Console().print(table)
+    print_passages([found])
     return 0
 
 

@@ -212,6 +212,8 @@ class UtteranceResult:
             so are ``counts`` and ``degeneracy``.
         words: The hypothesis's words, and where each comes from.
         latency_s: Seconds from its samples to its text with nothing else going on (``measure.single_stream``).
+        seams_s: Seconds from the start of the recording at which its windows are joined, rising.
+        snr_db: How far its speech stands out from the noise (:mod:`bench.score.snr`); null where that cannot be told.
     """
 
     utterance: Utterance
@@ -223,6 +225,8 @@ class UtteranceResult:
     words: tuple[Word, ...] = ()
     degeneracy: Degeneracy | None = None
     latency_s: float | None = None
+    seams_s: tuple[float, ...] = ()
+    snr_db: float | None = None
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,8 @@ def utterance_rows(result: RunResult) -> list[Row]:
                 **({} if item.counts is None else _count_columns(item.counts) | {"wer": item.counts.wer}),
                 **({} if item.degeneracy is None else dataclasses.asdict(item.degeneracy)),
                 "latency_s": item.latency_s,
+                "snr_db": item.snr_db,
+                "seams_s": None if item.windows is None else list(item.seams_s),
                 "words": None
                 if item.hypothesis is None
                 else [_storable(dataclasses.asdict(word)) for word in item.words],

@@ -6,6 +6,7 @@ Schema versions:
     3: the trial's number and point, the part of the data, racing.
     4: the source of the data and its choice, what a race was for.
     5: training: its settings, the fold, how it went, and a table of curves.
+    6: of an utterance: its seams, and its signal-to-noise ratio.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from bench.readings import PHASES, Counters, Environment, Footprint, MemoryUse, 
 from bench.records import Degeneracy
 from bench.trainings import CurvePoint, Training
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 # The study has a column of its own.
 _NOT_COLUMNS = {"study"}
@@ -177,6 +178,8 @@ _UTTERANCE_COLUMNS = [
     ("wer", pa.float64()),
     *_leaf_columns(Degeneracy),
     ("latency_s", pa.float64()),
+    ("snr_db", pa.float64()),
+    ("seams_s", pa.list_(pa.float64())),
     ("words", pa.list_(_WORD)),
     ("error", pa.string()),
 ]

@@ -20,12 +20,14 @@ sees all of it or nothing, and any tool that reads parquet folders reads these a
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import yaml
 
@@ -115,16 +117,25 @@ def read_rows(study_dir: Path) -> list[dict[str, Any]]:
     return [row for path in paths for row in _read_file(path, LEDGER_SCHEMA).to_pylist()]
 
 
-def load_utterances(study_dir: str | Path) -> pd.DataFrame:
+def load_utterances(
+    study_dir: str | Path, runs: Collection[str] | None = None, without: Collection[str] = ()
+) -> pd.DataFrame:
     """Load the utterances of a study's runs, of the standing attempt of each (:class:`bench.attempts.History`).
 
     The column ``words`` holds an array of mappings, the fields of :class:`bench.records.Word`; null without a text.
+
+    Args:
+        study_dir: The study's folder.
+        runs: The ``run_id`` of those wanted; null wants all.
+        without: Columns that are not read; ``words`` takes more memory than all others together.
 
     Raises:
         StoreError: There is no such study.
     """
     folder = _existing(study_dir)
-    return _read(folder / "utterances", UTTERANCE_SCHEMA, _standing(folder))
+    wanted = [attempt for attempt in _standing(folder) if runs is None or attempt.run_id in runs]
+    schema = pa.schema([field for field in UTTERANCE_SCHEMA if field.name not in without])
+    return _read(folder / "utterances", schema, wanted)
 
 
 def load_timeline(study_dir: str | Path) -> pd.DataFrame:
@@ -269,9 +280,23 @@ def _parquet_files(folder: Path) -> list[Path]:
 
 
 def _read(folder: Path, schema: pa.Schema, attempts: Iterable[Attempt]) -> pd.DataFrame:
-    tables = [_read_file(folder / attempt.file_name, schema) for attempt in attempts]
-    frame: pd.DataFrame = pa.concat_tables([schema.empty_table(), *tables]).to_pandas()
+    paths = [folder / attempt.file_name for attempt in attempts]
+    table = _read_at_once(paths, schema)
+    if table is None:
+        table = pa.concat_tables([schema.empty_table(), *(_read_file(path, schema) for path in paths)])
+    frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def _read_at_once(paths: list[Path], schema: pa.Schema) -> pa.Table | None:
+    """Read files as one table, in a fifth of the time; null where one of them has something to be told of."""
+    try:
+        table = pa.dataset.dataset([str(path) for path in paths], schema=schema, format="parquet").to_table()
+    except (OSError, pa.ArrowException):
+        return None
+    versions = table["schema_version"]
+    latest = pc.max(versions).as_py()
+    return table if versions.null_count == 0 and (latest is None or latest <= SCHEMA_VERSION) else None
 
 
 def _read_file(path: Path, schema: pa.Schema, cure: str | None = None) -> pa.Table:

@@ -20,6 +20,7 @@ from bench.inference.batch_size import largest
 from bench.inference.engine import Engine
 from bench.inference.models import load_engine
 from bench.inference.passes import Work
+from bench.inference.seams import seams_s
 from bench.inference.transcribe import Plans, decode_once, plan, transcribe
 from bench.measure import device, memory
 from bench.measure.clock import PhaseClock
@@ -28,6 +29,7 @@ from bench.records import Job, Samples, Transcript, TrialOutcome, Utterance, Utt
 from bench.score.degenerate import judge
 from bench.score.normalize import normalizer
 from bench.score.race import Referee
+from bench.score.snr import snr_db
 from bench.score.wer import count_words
 from bench.store import UNFINISHED_MODEL
 
@@ -328,8 +330,20 @@ def _score(
             continue
         transcript, latency = next(remaining)
         audio_s, windows = len(samples) / rate_hz, len(transcript.windows)
+        seams, heard_db = tuple(seams_s(transcript.windows, rate_hz)), snr_db(samples, rate_hz)
         if config.model.weights is Weights.random:
-            results.append(UtteranceResult(utterance, audio_s, windows, None, None, latency_s=latency))
+            results.append(
+                UtteranceResult(
+                    utterance,
+                    audio_s,
+                    windows,
+                    None,
+                    None,
+                    latency_s=latency,
+                    seams_s=seams,
+                    snr_db=heard_db,
+                )
+            )
             continue
         results.append(
             UtteranceResult(
@@ -341,6 +355,8 @@ def _score(
                 words=transcript.words,
                 degeneracy=judge(utterance.text, transcript, samples, normalize),
                 latency_s=latency,
+                seams_s=seams,
+                snr_db=heard_db,
             )
         )
     return tuple(results)

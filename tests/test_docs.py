@@ -38,6 +38,16 @@ def test_command_is_understood(command: str) -> None:
         assert _parser().parse_args([verb, *arguments]).command is not None
 
 
+@pytest.mark.parametrize("guide", ["compare.md", "export.md"])
+def test_commands_of_a_guide_are_understood(guide: str) -> None:
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / "docs" / guide).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    commands = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
+    assert commands
+    assert all(_parser().parse_args(command).command is not None for command in commands)
+
+
 def test_links_and_pictures_exist() -> None:
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in target]
     assert targets

@@ -38,5 +38,7 @@ def test_a_sweep_runs_from_the_wheel_alone(unpacked: Path, tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert Path(done.stdout.splitlines()[0]) == unpacked / "bench"
-    assert (tmp_path / "reports" / "default" / "index.html").stat().st_size > 10_000
+    page = (tmp_path / "reports" / "default" / "index.html").read_text()
+    assert "class Trials" in page  # the script, which lies beside the templates
+    assert "prefers-color-scheme" in page  # the style, likewise
     assert {path.name for path in tmp_path.iterdir()} == {"results", "reports"}

@@ -22,7 +22,7 @@ class Comparison:
 
     Attributes:
         ratio: Typical ratio of a value of the second to one of the first: the median over all pairs.
-        low: Lower end of its 95 % interval; null where so few values cannot bound it.
+        low: Lower end of its interval, of 95 % unless asked otherwise; null where so few values cannot bound it.
         high: Upper end, likewise.
         p_value: Probability of ranks at least as far apart if both came from the same distribution.
         counts: Sizes of the two samples.
@@ -45,12 +45,13 @@ class Comparison:
         return self.low is not None
 
 
-def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
+def compare(first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE) -> Comparison:
     """Compare two samples of positive values, taken independently of each other.
 
     Args:
         first: The baseline, such as seconds a run.
         second: What is compared with it.
+        confidence: Of the interval; either end alone is missed with half of what is left of 1.
 
     Raises:
         ValueError: A sample is empty, or holds a value that is not positive.
@@ -61,7 +62,7 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
     below = sum((ratio < 1) + 0.5 * (ratio == 1) for ratio in ratios)
     # Of ties half a win is rounded against a difference.
     tail = _at_most(math.ceil(min(below, len(ratios) - below)), len(first), len(second))
-    trimmed = _trimmed(len(first), len(second))
+    trimmed = _trimmed(len(first), len(second), 1 - confidence)
     return Comparison(
         ratio=_median(ratios),
         low=ratios[trimmed - 1] if trimmed else None,
@@ -71,10 +72,10 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
     )
 
 
-def _trimmed(m: int, n: int) -> int:
+def _trimmed(m: int, n: int, level: float) -> int:
     """How far from either end of the sorted ratios their interval ends lie, from 1; 0 where there is no interval."""
     rank = 0
-    while rank < m * n / 2 and 2 * _at_most(rank, m, n) <= 1 - CONFIDENCE + 1e-12:
+    while rank < m * n / 2 and 2 * _at_most(rank, m, n) <= level + 1e-12:
         rank += 1
     return rank
 

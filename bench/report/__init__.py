@@ -4,6 +4,14 @@
 and no model library is imported.
 """
 
-from bench.report.page import build
+from pathlib import Path
 
 __all__ = ["build"]
+
+
+def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path:
+    """Write the report of a study, as :func:`bench.report.page.build` does; returns its folder."""
+    # Drawing takes a second to import, which commands that only print need not pay.
+    from bench.report import page
+
+    return page.build(study_dir, reports_root, valid_only)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rapidfuzz.distance import Levenshtein
+from bench.score.alignment import align
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,11 @@ def _heard(words: Sequence[str], heard: Sequence[str]) -> tuple[list[str], list[
     """Say what was heard for each word, and what was added before it, or at the end."""
     instead = [""] * len(words)
     added: list[list[str]] = [[] for _ in range(len(words) + 1)]
-    for step in Levenshtein.opcodes(words, heard):
-        found = heard[step.dest_start : step.dest_end]
-        if step.tag == "insert":
-            added[step.src_start].extend(found)
-        elif step.tag != "delete":  # as many words on both sides
-            instead[step.src_start : step.src_end] = found
+    for step in align(words, heard):
+        if step.heard is None:
+            continue
+        if step.said is None:
+            added[step.place].append(heard[step.heard])
+        else:
+            instead[step.said] = heard[step.heard]
     return instead, added

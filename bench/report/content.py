@@ -6,26 +6,35 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.config import NormalizerName
 from bench.metrics import METRICS, PEAK_GPU, PEAK_RSS, WER
 from bench.records import Status
+from bench.report.accuracy import Accuracy
 from bench.report.aside import judged_aside, not_yet_judged
 from bench.report.degenerate import any_degenerate, counts_text, degenerate_settings, faults
 from bench.report.devices import devices
+from bench.report.effects import main_effects
 from bench.report.footprint import footprint
 from bench.report.frontier import Recommendation, pareto_front, recommend
+from bench.report.heard import differing, heard_by_trial, pieces_of, worth_a_look
 from bench.report.labels import clean, describe, name_of, plain, value_of
 from bench.report.latency import latency
 from bench.report.precision import certainty
 from bench.report.scaling import oversubscribed, scaling_sections
+from bench.report.standing import standing
 from bench.report.tables import Block, failures_of, searched
+from bench.report.trial_data import trials_table
 from bench.report.validity import doubt_of, doubtful_pick, validity
-from bench.report.verdict import caveats, costs, headline, not_compared, recommended_rows, set_aside
+from bench.report.verdict import caveats, costs, headline, not_compared, recommended_rows, set_aside, ties
+from bench.score.normalize import normalizer
 from bench.search.objectives import Goal
 
 _MOST_SKIPPED = 40
 _MOST_TRANSCRIPTS = 20
 _MOST_FAILED_UTTERANCES = 40
 _MOST_CHARACTERS = 1500
+# Of all texts that the page's script shows, as JSON.
+_MOST_BYTES = 4 * 2**20
 
 
 def content(
@@ -34,6 +43,7 @@ def content(
     found: list[Block],
     goal: Goal,
     utterances: pd.DataFrame,
+    accuracy: Mapping[str, Accuracy],
     samples: pd.DataFrame,
     told: Mapping[str, Any],
     valid_only: bool = False,
@@ -46,6 +56,7 @@ def content(
         found: Their blocks; may be none.
         goal: What it is after.
         utterances: Its utterances.
+        accuracy: What their errors tell, by the block's title.
         samples: Its timelines.
         told: The study's own description; any part may be missing.
         valid_only: Whether timings that are not valid have been left out of the blocks.
@@ -59,7 +70,20 @@ def content(
     return {
         "study": study,
         "sections": [
-            _section(block, utterances, valid_only, _beside(block, runs, goal, [] if number else waiting))
+            _with_texts(
+                _section(
+                    block,
+                    utterances,
+                    accuracy[block.title],
+                    valid_only,
+                    _beside(block, runs, goal, accuracy[block.title], [] if number else waiting),
+                ),
+                block,
+                study,
+                utterances,
+                accuracy[block.title].tied,
+                _MOST_BYTES // len(found),
+            )
             for number, block in enumerate(found)
         ],
         "devices": compared,
@@ -89,26 +113,33 @@ def environment_of(block: Block) -> list[tuple[str, str]]:
     return [(name_of(name), value_of(value, name)) for name, value in _environment(block).items() if value is not None]
 
 
-def _section(block: Block, utterances: pd.DataFrame, valid_only: bool, beside: list[str]) -> dict[str, Any]:
+def _section(
+    block: Block, utterances: pd.DataFrame, accuracy: Accuracy, valid_only: bool, beside: list[str]
+) -> dict[str, Any]:
     """Gather what the templates say about one block."""
     recommendation = recommend(block)
-    certain = certainty(block, recommendation, utterances)
+    certain = certainty(block, recommendation, accuracy)
     memory = [metric for metric in (PEAK_RSS, PEAK_GPU) if block.table[metric.column].notna().any()]
     comparable = block.table.drop(index=list(recommendation.excluded))
     front = set(comparable.index[pareto_front(comparable)])
     apart = block.table.loc[block.table.index.isin(recommendation.excluded)]
     ordered = pd.concat([comparable, apart]) if len(apart) else comparable
     trials = [
-        _shown(row) | {"front": trial in front, "breaks": recommendation.broken.get(str(trial), "")}
+        _shown(row, accuracy)
+        | {"trial": str(trial), "front": trial in front, "breaks": recommendation.broken.get(str(trial), "")}
         for trial, row in ordered.iterrows()
     ]
     return {
         "title": block.title,
         "headline": headline(block, recommendation),
         "beside": beside,
-        "costs": costs(block, recommendation),
+        "costs": costs(block, recommendation, accuracy.tied),
         "certainty": certain.told,
-        "recommended": [{"role": role} | _shown(row) for role, row in recommended_rows(block, recommendation)],
+        "recommended": [
+            {"role": role} | _shown(row, accuracy)
+            for role, row in recommended_rows(block, recommendation, accuracy.fastest_tied(block))
+        ],
+        "standing": standing(block, recommendation, accuracy, utterances),
         "excluded": [(block.row(trial)["label"], why) for trial, why in recommendation.excluded.items()],
         "trials": trials,
         "memory": memory,
@@ -122,6 +153,7 @@ def _section(block: Block, utterances: pd.DataFrame, valid_only: bool, beside: l
             *degenerate_settings(block, utterances),
         ],
         "validity": validity(block, valid_only),
+        "effects": main_effects(block, recommendation),
         "latency": latency(block),
         "footprint": footprint(block, recommendation),
         "environment": environment_of(block),
@@ -129,13 +161,27 @@ def _section(block: Block, utterances: pd.DataFrame, valid_only: bool, beside: l
     }
 
 
-def _beside(block: Block, runs: pd.DataFrame, goal: Goal, waiting: list[str]) -> list[str]:
-    """Say what belongs beside a verdict: what was set aside, and how the choice did on data kept aside."""
+def _with_texts(
+    section: dict[str, Any], block: Block, study: str, utterances: pd.DataFrame, tied: frozenset[str], most_bytes: int
+) -> dict[str, Any]:
+    """Add the table of settings, and what was heard where settings differ most."""
+    heard = heard_by_trial(block, worth_a_look(block, recommend(block), tied), utterances, most_bytes)
+    table = trials_table(study, block, section["trials"], [metric.column for metric in section["memory"]], heard)
+    return section | {"table": table, "differing": differing(block, utterances)}
+
+
+def _beside(block: Block, runs: pd.DataFrame, goal: Goal, accuracy: Accuracy, waiting: list[str]) -> list[str]:
+    """Say what belongs beside a verdict: what is tied with it or was set aside, and how it did on data kept aside."""
     recommendation = recommend(block)
-    return [*set_aside(recommendation), *judged_aside(block, recommendation, runs, goal), *waiting]
+    return [
+        *ties(block, recommendation, accuracy),
+        *set_aside(recommendation),
+        *judged_aside(block, recommendation, runs, goal),
+        *waiting,
+    ]
 
 
-def _shown(row: "pd.Series[Any]") -> dict[str, Any]:
+def _shown(row: "pd.Series[Any]", accuracy: Accuracy) -> dict[str, Any]:
     """Write a row of the settings table as text."""
     counts = ("substitutions", "deletions", "insertions", "reference_words")
     texts = {name: _number(row[name], 0) for name in counts}
@@ -144,6 +190,7 @@ def _shown(row: "pd.Series[Any]") -> dict[str, Any]:
     runs = f"{row['runs_ok']} of {row['runs']}" if row["runs_ok"] != row["runs"] else f"{row['runs']}"
     told = {"label": row["label"], "status": _status(row), "runs": runs, "inference_s": seconds}
     told["failed"] = failures_of(row) > 0
+    told |= {"interval": accuracy.interval(str(row.name)), "standing": accuracy.standing(str(row.name))}
     return told | {"degenerate": counts_text(row), "doubt": doubt_of(row)} | texts | metrics
 
 
@@ -174,11 +221,13 @@ def _transcripts(block: Block, recommendation: Recommendation, utterances: pd.Da
         return {"rows": [], "left_out": 0}
     errors = mine[["substitutions", "deletions", "insertions"]].sum(axis=1, min_count=1)
     ordered = mine.assign(errors=errors).sort_values(["errors", "utterance_id"], ascending=[False, True])
+    normalize = normalizer(NormalizerName(str(block.factors["score.normalizer"])))
     rows = [
         {
             "id": clean(str(row["utterance_id"])),
             "wer": WER.show(row["wer"]),
             "faults": faults(row.to_dict()),
+            "pieces": pieces_of(row["reference"], row["hypothesis"], normalize),
             "reference": _shorten(row["reference"]),
             "hypothesis": _shorten(row["hypothesis"]),
         }

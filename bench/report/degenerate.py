@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.labels import clean
+from bench.report.labels import clean, plain
 from bench.report.tables import DEGENERATE, Block
 
 _MOST_SETTINGS = 5
@@ -65,8 +65,13 @@ def any_degenerate(block: Block) -> bool:
 
 def faults(row: Mapping[str, Any]) -> list[str]:
     """Name what is wrong with one row of the utterances table."""
-    one = pd.DataFrame([row])
-    return [_VERBS[name][0] for name, chosen in _chosen(one).items() if chosen.any()]
+    silent_words = plain(row["silent_words"])
+    marks = (
+        plain(row["looping"]) is True,
+        silent_words is not None and float(str(silent_words)) > 0,
+        plain(row["wrong_language"]) is True,
+    )
+    return [verbs[0] for verbs, is_so in zip(_VERBS.values(), marks, strict=True) if is_so]
 
 
 def _affected(block: Block) -> "pd.Series[bool]":

@@ -144,9 +144,11 @@ def gains(outcome: Judged) -> Figure:
     left, right = part.subplots(1, 2, gridspec_kw={"width_ratios": [1, 1.15]})
     rates = (outcome.gain.before, outcome.gain.after)
     for at, (rate, colour, hatch) in enumerate(zip(rates, ("#BDBDBD", SKY), ("////", ""), strict=True)):
-        value, low, high = (WER.scale * number for number in (rate.value, rate.low, rate.high))
+        value = WER.scale * rate.value
         left.bar(at, value, width=0.6, color=colour, edgecolor="white", hatch=hatch)
-        left.errorbar(at, value, yerr=[[value - low], [high - value]], color=INK, capsize=5, linewidth=1.3)
+        if rate.low is not None and rate.high is not None:
+            reach = [[value - WER.scale * rate.low], [WER.scale * rate.high - value]]
+            left.errorbar(at, value, yerr=reach, color=INK, capsize=5, linewidth=1.3)
         left.annotate(WER.show(rate.value), (at + 0.06, value), (0, 3), textcoords="offset points", fontsize=8.5)
     left.set_xticks([0, 1], ["as it was", "fine-tuned"])
     left.set_xlim(-0.6, 1.7)

@@ -1,6 +1,6 @@
 """A metric over two settings: the map that shows where the good region lies, and what failed or could not be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -36,6 +36,10 @@ _APART_TOLD = {
     True: "not comparable: failed in part, scored fewer words, or breaks a constraint",
 }
 _BEST: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 2.4}
+# On white, so that dashes show on any shade and in grey.
+_TIED: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 1.6, "linestyle": (0, (3, 2))}
+_TIED_BELOW: Any = {"facecolor": "none", "edgecolor": "white", "linewidth": 3.2}
+_TIED_TOLD = "WER cannot be told from the best's"
 
 
 _Cell: TypeAlias = tuple[object, object]  # of y, of x
@@ -51,6 +55,7 @@ class _Panel:
         apart: The value of each cell that has one, but none to compare.
         words: The word that stands in a cell without a value.
         limited: Whether there are constraints to break.
+        tied: Cells whose setting shown cannot be told from the most accurate one.
     """
 
     title: str
@@ -58,6 +63,7 @@ class _Panel:
     apart: Mapping[_Cell, float]
     words: Mapping[_Cell, str]
     limited: bool = False
+    tied: frozenset[_Cell] = frozenset()
 
 
 @styled
@@ -66,6 +72,7 @@ def heatmap(
     metric: Metric,
     skipped: Sequence[Mapping[str, Any]] = (),
     constraints: Sequence[Constraint] = (),
+    tied: Mapping[str, Collection[str]] | None = None,
 ) -> Figure | None:
     """Draw a metric over two varied settings, one part a block.
 
@@ -79,6 +86,7 @@ def heatmap(
         metric: What to show.
         skipped: Points that no run can honour, as the study's description lists them: ``settings`` and ``reason``.
         constraints: What a setting has to keep to be recommended.
+        tied: Trials whose WER cannot be told from the best's, by the block's title; they are marked.
 
     Returns:
         The figure; null where fewer than two settings were tried, or none has a value that can be compared.
@@ -86,14 +94,15 @@ def heatmap(
     drawn = [block for block in blocks(runs, constraints) if len(block.table) > 1 and _any_comparable(block, metric)]
     if not drawn:
         return None
-    maps = [_panels(block, metric, skipped) for block in drawn]
+    known = [frozenset((tied or {}).get(block.title, ())) for block in drawn]
+    maps = [_panels(block, metric, skipped, alike) for block, alike in zip(drawn, known, strict=True)]
     heights = [_height(block, panels) for block, panels in zip(drawn, maps, strict=True)]
     figure, parts = stack([f"{metric.label}: {block.title}" for block in drawn], heights)
-    for part, block, panels in zip(parts, drawn, maps, strict=True):
+    for part, block, panels, alike in zip(parts, drawn, maps, known, strict=True):
         if panels:
             _draw_maps(part, panels, metric, _axes(block))
         else:
-            _draw_dots(part.subplots(), block, metric)
+            _draw_dots(part.subplots(), block, metric, alike)
     return figure
 
 
@@ -116,7 +125,7 @@ def _axes(block: Block) -> tuple[str, str] | None:
     return (order[0], order[1]) if len(order) > 1 else None
 
 
-def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) -> list[_Panel]:
+def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]], tied: frozenset[str]) -> list[_Panel]:
     """Lay a block's trials out as maps; none where two settings do not span one."""
     axes = _axes(block)
     if axes is None:
@@ -126,7 +135,7 @@ def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) 
     comparable = ~block.table.index.isin(recommend(block).excluded)
     trials: list[dict[str, Any]] = [
         {str(key): plain(value) for key, value in row.items()}
-        for row in block.table.assign(comparable=comparable).to_dict("records")
+        for row in block.table.assign(comparable=comparable, tied=block.table.index.isin(tied)).to_dict("records")
     ]
     if len({(trial[x], trial[y]) for trial in trials}) < _LEAST_FILLED * len(columns) * len(index):
         return []
@@ -152,13 +161,22 @@ def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]]) 
         words = {
             cell: _word(cells[cell], {**fixed, y: cell[0], x: cell[1]}, skipped) for cell in empty if cell not in apart
         }
-        panels.append(_Panel(title, frame, apart, words, bool(block.constraints)))
+        alike = frozenset(cell for cell, found in fit.items() if _shown_is_tied(found, metric))
+        panels.append(_Panel(title, frame, apart, words, bool(block.constraints), alike))
     return panels
 
 
 def _best(trials: Sequence[Mapping[str, Any]], metric: Metric) -> float | None:
     known = [one[metric.column] * metric.scale for one in trials if one[metric.column] is not None]
     return (min(known) if metric.smaller_is_better else max(known)) if known else None
+
+
+def _shown_is_tied(trials: Sequence[Mapping[str, Any]], metric: Metric) -> bool:
+    """Whether a trial whose value a cell shows cannot be told from the most accurate one."""
+    value = _best(trials, metric)
+    return value is not None and any(
+        one["tied"] and one[metric.column] is not None and one[metric.column] * metric.scale == value for one in trials
+    )
 
 
 def _word(found: Sequence[Mapping[str, Any]], point: Mapping[str, object], skipped: Sequence[Mapping[str, Any]]) -> str:
@@ -196,7 +214,7 @@ def _draw_maps(part: SubFigure, panels: Sequence[_Panel], metric: Metric, axes: 
         axis.set_title(wrap(panel.title, 96 // len(panels)) if panel.title else "", fontsize=9, fontweight="normal")
         names = [wrap(_level(value, x), max(6, 90 // cells)) for value in panel.values.columns]
         axis.set_xticks(axis.get_xticks(), names, rotation=0)
-        axis.set_yticks(axis.get_yticks(), [_level(value, y) for value in panel.values.index], rotation=0)
+        axis.set_yticks(axis.get_yticks(), [wrap(_level(value, y), 24) for value in panel.values.index], rotation=0)
         axis.set_xlabel(axis_of(x))
         axis.set_ylabel(axis_of(y) if axis is grid[0] else "")
         axis.tick_params(length=0)
@@ -227,6 +245,11 @@ def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float, decimals: i
             axis.add_patch(Rectangle(corner, 1, 1, **look))
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
             axis.text(*middle, word, ha="center", va="center", fontsize=size, bbox=box)
+    for b, a in panel.tied:
+        inset = 0.08
+        within, side = (columns.index(a) + inset, index.index(b) + inset), 1 - 2 * inset
+        for look in (_TIED_BELOW, _TIED):
+            axis.add_patch(Rectangle(within, side, side, **look, zorder=3))
     for row, column in np.argwhere(panel.values.to_numpy() == best):
         inset = 0.02
         axis.add_patch(Rectangle((column + inset, row + inset), 1 - 2 * inset, 1 - 2 * inset, **_BEST, zorder=3))
@@ -235,6 +258,8 @@ def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float, decimals: i
 def _legend(panels: Sequence[_Panel]) -> list[Patch | Line2D]:
     words = {word for panel in panels for word in panel.words.values()}
     entries: list[Patch | Line2D] = [Patch(label="best", **_BEST)]
+    if any(panel.tied for panel in panels):
+        entries.append(Patch(label=_TIED_TOLD, **_TIED))
     if any(panel.apart for panel in panels):
         entries.append(Patch(label=_APART_TOLD[any(panel.limited for panel in panels)], **_APART))
     if Status.pruned.value in words:
@@ -249,7 +274,7 @@ def _legend(panels: Sequence[_Panel]) -> list[Patch | Line2D]:
     return entries
 
 
-def _draw_dots(axis: Axes, block: Block, metric: Metric) -> None:
+def _draw_dots(axis: Axes, block: Block, metric: Metric, tied: frozenset[str]) -> None:
     """Draw a value a setting, in the order of the settings: what is left where there is no plane to draw on."""
     apart = block.table.index.isin(recommend(block).excluded)
     ranked = block.table.assign(apart=apart).sort_values(
@@ -267,9 +292,10 @@ def _draw_dots(axis: Axes, block: Block, metric: Metric) -> None:
     faces = np.where(shown["apart"], "white", colours).tolist()
     axis.scatter(values, places, s=45, facecolors=faces, edgecolors=colours, zorder=2)
     known = values[~np.isnan(values)]
-    for place, value, status, out in zip(places, values, shown["status"], shown["apart"], strict=True):
+    alike = shown.index.isin(tied) & (len(tied) > 1)
+    for place, value, status, out, same in zip(places, values, shown["status"], shown["apart"], alike, strict=True):
         failed = np.isnan(value)
-        told = f"{value:.{metric.decimals}f}" + (", not comparable" if out else "")
+        told = f"{value:.{metric.decimals}f}" + (", not comparable" if out else ", tied with the best" if same else "")
         none = "ended early by racing" if status == Status.pruned.value else f"no result ({status})"
         note, colour = (none if failed else told), (MUTED if failed or out else INK)
         at, offset = (float(known.min()), -4) if failed else (float(value), 8)

@@ -1,6 +1,6 @@
 """The end of a fine-tuning study: the model as it was and as it became, on the same test data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from bench.config import Task
 from bench.errors import StoreError
 from bench.records import Status
 from bench.report.labels import plain
-from bench.score.gain import LEVEL, Gain, Interval, gain
+from bench.score.gain import LEVEL, Gain, gain
+from bench.score.interval import Interval
 from bench.store import load_runs, load_utterances
 
 FOLDER = "final"
@@ -82,8 +83,8 @@ class Judged:
         sure = f"the model got {how}" if certain else "no difference is certain"
         return (
             f"WER on {self.data_name}: {_rate(before)} as it was, {_rate(after)} fine-tuned",
-            f"difference {_points(difference.value)} points (95 % from {_points(difference.low)} to"
-            f" {_points(difference.high)}, p = {self.gain.p_value:.2g}, over {self.gain.clusters}"
+            f"difference {_points(difference.value)} points ({_ends(difference, _points)},"
+            f" p = {self.gain.p_value:.2g}, over {self.gain.clusters}"
             f" {self.clustered_by}): {sure}",
             f"of {self.utterances} utterances {self.better} got better, {self.worse} worse",
         )
@@ -150,7 +151,13 @@ def _change(row: Mapping[Any, Any]) -> Change:
 
 
 def _rate(interval: Interval) -> str:
-    return f"{100 * interval.value:.1f} % (95 % from {100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    return f"{100 * interval.value:.1f} % ({_ends(interval, lambda end: f'{100 * end:.1f}')})"
+
+
+def _ends(interval: Interval, write: Callable[[float], str]) -> str:
+    if interval.low is None or interval.high is None:
+        return "no interval, errors in too few parts"
+    return f"95 % from {write(interval.low)} to {write(interval.high)}"
 
 
 def _points(value: float) -> str:

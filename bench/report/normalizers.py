@@ -1,17 +1,21 @@
 """One study under several normalisers: each setting's WER under each, and whether its ranking depends on them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bench.config import NormalizerName
 from bench.metrics import WER
 from bench.records import Status
+from bench.report.accuracy import accuracy
+from bench.report.frontier import recommend
 from bench.report.labels import value_of
+from bench.report.sheet import sheet
 from bench.report.tables import Block, blocks
-from bench.store import load_runs, load_scores
+from bench.store import load_runs, load_scores, load_utterances
 
 _ERRORS = ["substitutions", "deletions", "insertions"]
 _OWN = "own"
@@ -28,6 +32,8 @@ class Rankings:
         table: A row a setting, indexed by ``trial_id``: its ``label``, its WER under its ``own`` normaliser, and under
             each of the others in a column of that name. Lowest own WER first; null where there is none.
         lacking: Settings that have runs not scored under one of the others, which leaves them without a rate there.
+        tied: Settings that cannot be told from the best, under ``own`` and each of the others, by the names of the
+            columns; none where too little was scored to tell.
     """
 
     title: str
@@ -35,6 +41,7 @@ class Rankings:
     others: tuple[str, ...]
     table: pd.DataFrame
     lacking: dict[str, int]
+    tied: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Write it for people: the heads of a table, and a row a setting."""
@@ -44,8 +51,29 @@ class Rankings:
             *(f"WER under {self._said(n)}" for n in self.others),
         ]
         rates = [_OWN, *self.others]
-        rows = [[str(row["label"]), *(WER.show(row[name]) for name in rates)] for _, row in self.table.iterrows()]
+        rows = [
+            [str(row["label"]), *(WER.show(row[name]) + self._mark(str(trial), name) for name in rates)]
+            for trial, row in self.table.iterrows()
+        ]
         return heads, rows
+
+    def warnings(self) -> list[str]:
+        """Say under which of the others another setting is best, or others cannot be told from the best."""
+        found = []
+        for name in self.others:
+            both = self.table.dropna(subset=[_OWN, name])
+            if len(both) > 1 and not set(_lowest(both, _OWN)) & set(_lowest(both, name)):
+                found.append(f"Which setting is best depends on the normaliser. {self._verdict(name)}")
+            own, other = (self.tied.get(which, frozenset()) for which in (_OWN, name))
+            if own and other and own != other:
+                labels = [_labels(self.table, one) for one in (own - other, other - own)]
+                under = [
+                    f"only under {which} {told}" for which, told in zip((self.own, name), labels, strict=True) if told
+                ]
+                found.append(
+                    f"Which settings cannot be told from the best depends on the normaliser: {'; '.join(under)}."
+                )
+        return found
 
     def notes(self) -> list[str]:
         """Say whether the ranking depends on the normaliser, a line for each of the others, and what is lacking."""
@@ -54,6 +82,9 @@ class Rankings:
             for name, count in self.lacking.items()
         ]
         return [*(self._verdict(name) for name in self.others), *told]
+
+    def _mark(self, trial: str, name: str) -> str:
+        return ", tied" if len(self.tied.get(name, ())) > 1 and trial in self.tied[name] else ""
 
     def _said(self, name: str) -> str:
         return f"{name}, scored anew" if name == self.own else name
@@ -98,15 +129,39 @@ def rankings(study_dir: Path, first: NormalizerName) -> list[Rankings]:
     Raises:
         StoreError: There is no such study.
     """
+    found = blocks(load_runs(study_dir))
+    return _of_blocks(found, load_scores(study_dir), load_utterances(study_dir), first)
+
+
+def normalizer_sections(study_dir: Path, found: Sequence[Block], utterances: pd.DataFrame) -> list[dict[str, Any]]:
+    """Set a study's normalisers against each other, as tables for the templates.
+
+    Args:
+        study_dir: The study's folder of results.
+        found: Its blocks.
+        utterances: Its utterances.
+
+    Returns:
+        A table a block, with its ``title``, ``warnings`` and ``notes``; none where nothing was scored anew.
+    """
     scores = load_scores(study_dir)
-    present = set(scores["normalizer"])
-    names = [name.value for name in (first, *(one for one in NormalizerName if one is not first))]
+    if scores.empty:
+        return []
+    ranked = _of_blocks(found, scores, utterances, next(iter(NormalizerName)))
     return [
-        _of_block(block, scores, [name for name in names if name in present]) for block in blocks(load_runs(study_dir))
+        sheet(*one.cells(), title=one.title, warnings=one.warnings(), notes=one.notes()) for one in ranked if one.others
     ]
 
 
-def _of_block(block: Block, scores: pd.DataFrame, names: Sequence[str]) -> Rankings:
+def _of_blocks(
+    found: Sequence[Block], scores: pd.DataFrame, utterances: pd.DataFrame, first: NormalizerName
+) -> list[Rankings]:
+    present = set(scores["normalizer"])
+    names = [name.value for name in (first, *(one for one in NormalizerName if one is not first))]
+    return [_of_block(block, scores, [name for name in names if name in present], utterances) for block in found]
+
+
+def _of_block(block: Block, scores: pd.DataFrame, names: Sequence[str], utterances: pd.DataFrame) -> Rankings:
     # The settings' own rates are those of runs that ended well, so these are too.
     good = block.runs[block.runs["status"] == Status.ok.value]
     wanted = scores[scores["run_id"].isin(good["run_id"])]
@@ -121,11 +176,45 @@ def _of_block(block: Block, scores: pd.DataFrame, names: Sequence[str]) -> Ranki
         table[name] = rates.reindex(table.index).where(complete)
         if not complete.all():
             lacking[name] = int((~complete).sum())
-    return Rankings(block.title, value_of(block.factors["score.normalizer"]), tuple(names), table, lacking)
+    return Rankings(
+        block.title,
+        value_of(block.factors["score.normalizer"]),
+        tuple(names),
+        table,
+        lacking,
+        _tied(block, wanted, [name for name in names if name not in lacking], utterances),
+    )
+
+
+def _tied(
+    block: Block, scores: pd.DataFrame, names: Sequence[str], utterances: pd.DataFrame
+) -> dict[str, frozenset[str]]:
+    """Find the settings that cannot be told from the best, under the block's own normaliser and others."""
+    recommendation = recommend(block)
+    texts = utterances[["run_id", "utterance_id", "speaker", "path", "reference", "hypothesis"]]
+    tied = {_OWN: accuracy(block, recommendation, utterances).tied}
+    for name in names:
+        rows = scores[scores["normalizer"] == name]
+        columns = ["run_id", "trial_id", "utterance_id", *_ERRORS, "reference_words"]
+        both = rows[columns].merge(texts, on=["run_id", "utterance_id"])
+        tied[name] = accuracy(block, recommendation, both, name).tied
+    return tied
+
+
+def _lowest(settings: pd.DataFrame, name: str) -> list[str]:
+    rates = settings[name]
+    return [str(trial) for trial in settings.index[rates == rates.min()]]
+
+
+def _labels(settings: pd.DataFrame, trials: frozenset[str]) -> str:
+    return _listed([str(label) for trial, label in settings["label"].items() if trial in trials])
 
 
 def _best(settings: pd.DataFrame, rates: "pd.Series[float]") -> str:
     """Name the settings of the lowest rate."""
-    labels = list(settings["label"][rates == rates.min()])
+    return _listed([str(label) for label in settings["label"][rates == rates.min()]])
+
+
+def _listed(labels: Sequence[str]) -> str:
     more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
     return " and ".join(labels[:3]) + more

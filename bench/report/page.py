@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import hashlib
 import html
 import io
 import re
@@ -11,16 +12,21 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import jinja2
+import markupsafe
 import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.metrics import RTFX, WER
-from bench.report import figures, finetuning_figures
+from bench.report import errors_figures, figures, finetuning_figures
+from bench.report.accuracy import Accuracy, accuracies
 from bench.report.content import content
-from bench.report.finetuning import Finetuning, finetuning_content, read_finetuning, trains
+from bench.report.errors import error_sections
+from bench.report.finetuning import Finetuning, read_finetuning, trains
+from bench.report.finetuning_content import finetuning_content
 from bench.report.foretold import foretold
 from bench.report.frontier import recommend
 from bench.report.labels import clean, name_of
+from bench.report.normalizers import normalizer_sections
 from bench.report.pairs import DEVICE
 from bench.report.scaling import scaled_settings
 from bench.report.searching import goal_of, search_section, searches
@@ -32,6 +38,8 @@ from bench.store import load_runs, load_timeline, load_utterances, read_study
 
 _DPI = 130
 _FIGURE_FOLDER = "figures"
+# Columns of utterances that are large, and told of a few runs only.
+_OF_FEW_RUNS = ("words", "seams_s")
 # The figure that stands in the section about the search.
 _SEARCH = "search"
 
@@ -53,6 +61,24 @@ class _Picture:
     def data_uri(self) -> str:
         """The drawing itself as an address, so that the page needs no other file."""
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
+
+
+@dataclass(frozen=True)
+class _Inline:
+    """A style or script that the page holds, and its hash, by which the page's own policy lets it run.
+
+    The hash is that of Content Security Policy Level 3, section 2.3.1: SHA-256 of the element's text, in base64.
+    """
+
+    text: markupsafe.Markup
+    hash: str
+
+    @classmethod
+    def read(cls, name: str) -> "_Inline":
+        """Read a file that stands beside the templates."""
+        text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        return cls(markupsafe.Markup(text), f"sha256-{digest}")  # noqa: S704 - a file of this package
 
 
 @dataclass(frozen=True)
@@ -97,8 +123,9 @@ def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path
         _replace(drawn / f"{picture.name}.png", picture.png)
         _replace(drawn / f"{picture.name}.svg", picture.svg)
     templates = _templates()
+    context = report.context | {"style": _Inline.read("page.css"), "script": _Inline.read("page.js")}
     for template, target in zip(report.templates, ("index.html", "summary.md"), strict=True):
-        _replace(folder / target, templates.get_template(template).render(report.context).encode())
+        _replace(folder / target, templates.get_template(template).render(context).encode())
     # Only once nothing refers to them any more.
     kept = {picture.name for picture in report.pictures}
     for stale in drawn.iterdir():
@@ -116,16 +143,23 @@ def _of_transcription(study_dir: Path, every: pd.DataFrame, told: dict[str, Any]
     # The search went by all timings.
     seen = blocks(every, goal.constraints) if valid_only else found
     samples = load_timeline(study_dir)
-    pictures = list(_pictures(runs, found, samples, told.get("skipped") or [], goal))
+    utterances = load_utterances(study_dir, without=_OF_FEW_RUNS)
+    accuracy = accuracies(found, utterances)
+    pictures = list(_pictures(runs, found, samples, accuracy, told.get("skipped") or [], goal))
     course = _course(every, seen, goal, config)
     study = study_dir.resolve().name
-    context = content(study, runs, found, goal, load_utterances(study_dir), samples, told, valid_only) | {
+    context = content(study, runs, found, goal, utterances, accuracy, samples, told, valid_only) | {
+        "normalizers": normalizer_sections(study_dir, found, utterances),
         "search": search_section(seen, goal, config, told.get("points")),
         "foretold": foretold(study_dir, searched(every), seen),
         "pictures": pictures,
         "search_pictures": course,
     }
-    return _Report(("page.html.j2", "summary.md.j2"), context, pictures + course)
+    told_errors = error_sections(found, functools.partial(load_utterances, study_dir))
+    drawn_errors = [_error_pictures(number, one) for number, one in enumerate(told_errors, 1)]
+    context["errors"] = [one | {"pictures": each} for one, each in zip(told_errors, drawn_errors, strict=True)]
+    of_errors = [picture for each in drawn_errors for some in each.values() for picture in some]
+    return _Report(("page.html.j2", "summary.md.j2"), context, pictures + course + of_errors)
 
 
 def _of_training(study_dir: Path, every: pd.DataFrame, told: dict[str, Any]) -> _Report:
@@ -135,6 +169,8 @@ def _of_training(study_dir: Path, every: pd.DataFrame, told: dict[str, Any]) -> 
     pictures = _training_pictures(found, load_timeline(study_dir))
     course = _course(every, found.found, goal, found.config)
     context = finetuning_content(study_dir, found) | {
+        "normalizers": [],
+        "errors": [],
         "search": search_section(found.found, goal, found.config, told.get("points")),
         "foretold": foretold(study_dir, found.runs, found.found),
         "pictures": [],
@@ -174,15 +210,21 @@ def _course(runs: pd.DataFrame, found: list[Block], goal: Goal, config: Mapping[
 
 
 def _pictures(
-    runs: pd.DataFrame, found: list[Block], samples: pd.DataFrame, skipped: list[dict[str, Any]], goal: Goal
+    runs: pd.DataFrame,
+    found: list[Block],
+    samples: pd.DataFrame,
+    accuracy: Mapping[str, Accuracy],
+    skipped: list[dict[str, Any]],
+    goal: Goal,
 ) -> Iterator[_Picture]:
     """Draw every figure of settings that the results can fill."""
-    kept = goal.constraints
+    kept, tied = goal.constraints, {title: one.tied for title, one in accuracy.items()}
+    heatmap = functools.partial(figures.heatmap, runs)
     pareto = "Every setting by accuracy and speed; the line joins those that no other setting beats in both."
     draw: list[_Drawing] = [
-        ("wer", "WER by setting; darker is better.", functools.partial(figures.heatmap, runs, WER, skipped, kept)),
-        ("rtfx", "Speed by setting; darker is better.", functools.partial(figures.heatmap, runs, RTFX, skipped, kept)),
-        ("tradeoff", pareto, functools.partial(figures.tradeoff, runs, kept)),
+        ("wer", "WER by setting; darker is better.", functools.partial(heatmap, WER, skipped, kept, tied)),
+        ("rtfx", "Speed by setting; darker is better.", functools.partial(heatmap, RTFX, skipped, kept, tied)),
+        ("tradeoff", pareto, functools.partial(figures.tradeoff, runs, kept, accuracy)),
         ("memory", "Memory by setting.", functools.partial(figures.memory, runs)),
         ("phases", "Where the time of each setting's typical run goes.", functools.partial(figures.phases, runs)),
     ]
@@ -198,6 +240,21 @@ def _pictures(
                 (f"timeline_{number}", about, functools.partial(figures.timeline, samples, run, _marks(block, run)))
             )
     yield from _drawn(draw)
+
+
+def _error_pictures(number: int, told: Mapping[str, Any]) -> dict[str, list[_Picture]]:
+    """Draw where the errors of a block's recommended setting come from, by the part of the section they stand in."""
+    at_seams: list[_Drawing] = []
+    of_kinds: list[_Drawing] = []
+    label, seams, kinds = told["label"], told["seams"], told["kinds"]
+    if seams and seams["rings"]:
+        about = "WER by distance to the nearest seam, where two windows are joined."
+        draw = functools.partial(errors_figures.by_distance, label, seams["rings"], seams["near_s"])
+        at_seams.append((f"seams_{number}", about, draw))
+    if kinds:
+        about = "WER by kind of utterance."
+        of_kinds.append((f"kinds_{number}", about, functools.partial(errors_figures.by_kind, label, kinds["found"])))
+    return {"seams": list(_drawn(at_seams)), "kinds": list(_drawn(of_kinds))}
 
 
 def _drawn(draw: Sequence[_Drawing]) -> Iterator[_Picture]:

@@ -25,6 +25,9 @@ INK, MUTED, PALE = "#222222", "#767676", "#E4E4E4"
 WIDTH_IN = 8.0
 """Width of every figure in inches."""
 
+# Of a label; the axes need the rest of a figure.
+_MOST_LINES = 6
+
 # The font is matplotlib's own and the salt is fixed: the same results give the same bytes on any machine.
 RC: Any = {
     "font.family": "DejaVu Sans",
@@ -86,11 +89,12 @@ def stack(titles: Sequence[str], heights_in: Sequence[float]) -> tuple[Figure, l
 
 
 def wrap(text: str, width: int = 40) -> str:
-    """Break a text into short lines of printable characters, after commas where that is enough."""
+    """Break a text into short lines of printable characters, after commas where that is enough; a long one is cut."""
     glued = re.sub(r"(?<!,) ", "\N{NO-BREAK SPACE}", clean(text))
     lines = textwrap.wrap(glued, width, break_long_words=False, break_on_hyphens=False)
     short = [part for line in lines for part in textwrap.wrap(line.replace("\N{NO-BREAK SPACE}", " "), width)]
-    return "\n".join(short) or " "
+    kept = short if len(short) <= _MOST_LINES else [*short[: _MOST_LINES - 1], "\N{HORIZONTAL ELLIPSIS}"]
+    return "\n".join(kept) or " "
 
 
 def row_height(labels: Iterable[str]) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from bench.data.holdout import Part
@@ -178,16 +179,16 @@ def settings_table(runs: pd.DataFrame, varied: Sequence[str]) -> pd.DataFrame:
         runs of ``rtfx``, ``audio_s``, memory in MiB, latencies in seconds and cost, and of the typical run the phases
         in seconds and the counts of degenerate utterances.
     """
-    rows = [_trial_row(str(trial), group, varied) for trial, group in runs.groupby("trial_id", sort=True)]
+    good = runs[runs["status"] == Status.ok.value]
     numbers = [*_COUNTS, "wer", *_EXTREMES, *_MEDIANS, "inference_s", *PHASES, *DEGENERATE]
-    told = ["trial_id", "label", *varied, *_RUNS, "status", "reason", "typical_run"]
+    parts = [_labels(runs, varied), _run_counts(runs, good), _endings(runs), _measured(runs, good), _typical(good)]
+    table = pd.concat(parts, axis=1)[["label", *varied, *_RUNS, "status", "reason", "typical_run", *numbers]]
     # A column in which every trial is null would otherwise lose its type.
-    table = pd.DataFrame(rows, columns=[*told, *numbers]).astype(dict.fromkeys(numbers, float))
+    table = table.astype(dict.fromkeys(numbers, float) | dict.fromkeys(_RUNS, int)).rename_axis("trial_id")
     # Two trials may differ in a setting that is not shown; their names must not be mistaken for one another.
     twice = table["label"].duplicated(keep=False)
-    table.loc[twice, "label"] = table["label"] + " (" + table["trial_id"] + ")"
-    ordered = table.sort_values(["wer", "rtfx", "label"], ascending=[True, False, True], na_position="last")
-    return ordered.set_index("trial_id")
+    table.loc[twice, "label"] = table["label"] + " (" + table.index.astype(str) + ")"
+    return table.sort_values(["wer", "rtfx", "label"], ascending=[True, False, True], na_position="last")
 
 
 def failures_of(row: "pd.Series[Any]") -> int:
@@ -195,54 +196,72 @@ def failures_of(row: "pd.Series[Any]") -> int:
     return int(row["runs"] - row["runs_ok"] - row["runs_pruned"])
 
 
-def _trial_row(trial_id: str, runs: pd.DataFrame, varied: Sequence[str]) -> dict[str, Any]:
-    settings = {column: plain(runs[column].iloc[0]) for column in varied}
-    good = runs[runs["status"] == Status.ok.value]
-    pruned = runs[runs["status"] == Status.pruned.value]
-    # What a race has ended is a result; a failure beside it is what has to be told.
-    failed = runs[~runs["status"].isin([Status.ok.value, Status.pruned.value])]
-    bad = pruned if failed.empty else failed
-    reasons = [clean(str(plain(reason) or "no reason was recorded")) for reason in bad["status_reason"]]
-    counts = {column: plain(good[column].sum(min_count=1)) for column in _COUNTS}
+def _labels(runs: pd.DataFrame, varied: Sequence[str]) -> pd.DataFrame:
+    """Name each trial, in the order of the names, and tell its settings."""
+    first = runs.drop_duplicates("trial_id").sort_values("trial_id")
+    settings = [dict(zip(varied, map(plain, row), strict=True)) for row in _rows(first, varied)]
+    main = [dict(zip(_MAIN, map(plain, row), strict=True)) for row in _rows(first, _MAIN)]
+    rows = [{"label": setting_label(some or usual), **some} for some, usual in zip(settings, main, strict=True)]
+    return pd.DataFrame(rows, index=first["trial_id"].to_numpy(), columns=["label", *varied])
+
+
+def _rows(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    # Without columns, itertuples yields nothing at all.
+    return frame[list(columns)].itertuples(index=False, name=None) if columns else iter([()] * len(frame))
+
+
+def _run_counts(runs: pd.DataFrame, good: pd.DataFrame) -> pd.DataFrame:
+    """Count each trial's runs, by how they ended and whether their timing is valid."""
+    marks = {
+        "runs": runs["status"].notna(),
+        "runs_ok": runs["status"] == Status.ok.value,
+        "runs_pruned": runs["status"] == Status.pruned.value,
+        "runs_judged": runs.index.isin(good.index) & runs["valid"].notna(),
+        "runs_valid": runs.index.isin(good.index) & runs["valid"].eq(True),
+    }
+    return pd.DataFrame(marks).groupby(runs["trial_id"]).sum()
+
+
+def _endings(runs: pd.DataFrame) -> pd.DataFrame:
+    """Tell how each trial ended: ``ok`` only if every run did."""
+    ends = {str(trial): (Status.ok.value, "") for trial in runs["trial_id"].unique()}
+    for trial, bad in runs[runs["status"] != Status.ok.value].groupby("trial_id"):
+        # What a race has ended is a result; a failure beside it is what has to be told.
+        failed = bad[bad["status"] != Status.pruned.value]
+        told = bad if failed.empty else failed
+        reasons = [clean(str(plain(reason) or "no reason was recorded")) for reason in told["status_reason"]]
+        ends[str(trial)] = (told["status"].iloc[0], "; ".join(dict.fromkeys(reasons)))
+    return pd.DataFrame.from_dict(ends, orient="index", columns=["status", "reason"])
+
+
+def _measured(runs: pd.DataFrame, good: pd.DataFrame) -> pd.DataFrame:
+    """Add up each trial's words, and take extremes and medians over its runs."""
+    by_trial = good.groupby("trial_id")
+    counts = by_trial[list(_COUNTS)].sum(min_count=1)
     words = counts["reference_words"]
-    errors = sum(float(str(counts[column])) for column in _COUNTS[:3]) if words else None
-    row: dict[str, Any] = {
-        "trial_id": trial_id,
-        "label": setting_label(settings or {column: plain(runs[column].iloc[0]) for column in _MAIN}),
-        **settings,
-        "runs": len(runs),
-        "runs_ok": len(good),
-        "runs_pruned": len(pruned),
-        "runs_judged": int(good["valid"].notna().sum()),
-        "runs_valid": int(good["valid"].eq(True).sum()),
-        "status": Status.ok.value if bad.empty else bad["status"].iloc[0],
-        "reason": "; ".join(dict.fromkeys(reasons)),
-        **counts,
-        "wer": errors / float(str(words)) if errors is not None else None,
-        "words_scored": good["reference_words"].min(),
-        "utterances": runs["utterances"].max(),
-        "utterances_failed": good["utterances_failed"].max(),
-        "race_share": pruned["race_share"].max(),
-        **{column: good[column].median() for column in _MEDIANS},
-    }
-    return row | _typical_columns(good)
+    passes = good["inference_s"].dropna()
+    columns: list[pd.DataFrame | pd.Series[Any]] = [
+        counts,
+        (counts[list(_COUNTS[:3])].sum(axis=1) / words.where(words > 0)).rename("wer"),
+        by_trial["reference_words"].min().rename("words_scored"),
+        runs.groupby("trial_id")["utterances"].max(),
+        by_trial["utterances_failed"].max(),
+        passes.map(len).groupby(good["trial_id"]).max().rename("repeats"),
+        runs[runs["status"] == Status.pruned.value].groupby("trial_id")["race_share"].max(),
+        by_trial[list(_MEDIANS)].median(),
+        passes.map(np.median).groupby(good["trial_id"]).median(),
+    ]
+    return pd.concat(columns, axis=1)
 
 
-def _typical_columns(good: pd.DataFrame) -> dict[str, Any]:
+def _typical(good: pd.DataFrame) -> pd.DataFrame:
     """Take the run of median speed: the phases of one run add up, medians taken phase by phase would not."""
-    if good.empty:
-        return {}
-    timed = good.dropna(subset=["rtfx"])  # timings that are not valid may have been left out
-    ordered = (good if timed.empty else timed).sort_values(["rtfx", "run_id"], ignore_index=True)
-    typical = ordered.iloc[(len(ordered) - 1) // 2]
-    passes = [len(times) for times in good["inference_s"] if times is not None]
-    inference = [pd.Series(times).median() for times in good["inference_s"] if times is not None]
-    return {
-        "typical_run": typical["run_id"],
-        "repeats": max(passes, default=None),
-        "inference_s": pd.Series(inference, dtype=float).median(),
-        **{column: typical[column] for column in (*PHASES, *DEGENERATE)},
-    }
+    timed = good["rtfx"].notna()  # timings that are not valid may have been left out
+    pool = good[timed | ~timed.groupby(good["trial_id"]).transform("any")]
+    by_trial = pool.sort_values(["rtfx", "run_id"]).groupby("trial_id")
+    middle = by_trial.cumcount() == (by_trial["run_id"].transform("size") - 1) // 2
+    typical = pool.loc[middle[middle].index].set_index("trial_id")
+    return typical[["run_id", *PHASES, *DEGENERATE]].rename(columns={"run_id": "typical_run"})
 
 
 def _keys(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[tuple[object, ...]]:

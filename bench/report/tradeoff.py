@@ -1,6 +1,6 @@
 """Accuracy against speed: every setting as a point, the ones worth having as a line, the recommended ones named."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from bench.metrics import RTFX, WER
+from bench.report.accuracy import Accuracy
 from bench.report.frontier import Picks, pareto_front, recommend
 from bench.report.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILION, legend_below, stack, styled, wrap
 from bench.report.tables import Block, blocks
@@ -26,15 +27,20 @@ _ROLES = {
     "fastest": ("fastest", "^", PURPLE),
 }
 _MOST_NAMED = 10
+# More intervals than this hide the points.
+_MOST_INTERVALS = 24
 
 
 @styled
-def tradeoff(runs: pd.DataFrame, constraints: Sequence[Constraint] = ()) -> Figure | None:
+def tradeoff(
+    runs: pd.DataFrame, constraints: Sequence[Constraint] = (), accuracy: Mapping[str, Accuracy] | None = None
+) -> Figure | None:
     """Draw WER against RTFx, one part a block, with the Pareto front and the recommended settings.
 
     Args:
         runs: Rows of the runs table; may hold several blocks.
         constraints: What a setting has to keep to be recommended; those that break one are crossed.
+        accuracy: What the errors tell of each block, by its title: adds intervals, and marks what is tied.
 
     Returns:
         The figure; null where no block has two settings with both a WER and a speed.
@@ -43,7 +49,10 @@ def tradeoff(runs: pd.DataFrame, constraints: Sequence[Constraint] = ()) -> Figu
     if not drawn:
         return None
     figure, parts = stack([f"Accuracy against speed: {block.title}" for block in drawn], [4.9] * len(drawn))
-    annotated = [_draw(part, block) for part, block in zip(parts, drawn, strict=True)]
+    known = accuracy or {}
+    annotated = [
+        _draw(part, block, known.get(block.title, Accuracy())) for part, block in zip(parts, drawn, strict=True)
+    ]
     # Whether names fit is known only once everything has its place.
     figure.draw_without_rendering()
     for axis, names in annotated:
@@ -55,7 +64,7 @@ def _points(block: Block) -> pd.DataFrame:
     return block.table.dropna(subset=[WER.column, RTFX.column])
 
 
-def _draw(part: SubFigure, block: Block) -> tuple[Axes, list[Annotation]]:
+def _draw(part: SubFigure, block: Block, found: Accuracy) -> tuple[Axes, list[Annotation]]:
     axis = part.subplots()
     points = _points(block)
     recommendation = recommend(block)
@@ -74,6 +83,7 @@ def _draw(part: SubFigure, block: Block) -> tuple[Axes, list[Annotation]]:
         handles.append(_key(told, "o", BLUE, "-", 6))
     if not others.empty:
         handles.append(_key("other settings", "o", MUTED, "none", 6, markerfacecolor="white"))
+    handles += _draw_certainty(axis, points, [*picked, *front.index], found)
     if not breaking.empty:
         handles.append(_key("breaks a constraint", "x", MUTED, "none", 6))
     for trial, roles in picked.items():
@@ -94,6 +104,22 @@ def _draw(part: SubFigure, block: Block) -> tuple[Axes, list[Annotation]]:
     legend_below(part, handles, columns=1)
     named = points.loc[[*picked, *(trial for trial in front.index if trial not in picked)][:_MOST_NAMED]]
     return axis, [_name(axis, x, y, label) for x, y, label in zip(*_place(named), named["label"], strict=True)]
+
+
+def _draw_certainty(axis: Axes, points: pd.DataFrame, named: Sequence[str], found: Accuracy) -> list[Line2D]:
+    """Ring the settings that cannot be told from the best, and draw the intervals of these and of those named."""
+    handles = []
+    tied = points[points.index.isin(found.tied)]
+    if len(tied) > 1:
+        axis.plot(*_place(tied), marker="o", color=VERMILION, markersize=14, fillstyle="none", linestyle="none")
+        handles.append(_key("WER cannot be told from the best's", "o", VERMILION, "none", 11, fillstyle="none"))
+    shown = [trial for trial in dict.fromkeys([*named, *tied.index]) if trial in found.precisions][:_MOST_INTERVALS]
+    for trial in shown:
+        ends = [WER.scale * end for end in found.precisions[trial].ends]
+        axis.plot([points[RTFX.column][trial]] * 2, ends, color=MUTED, linewidth=1.0, marker="_", zorder=1.5)
+    if shown:
+        handles.append(_key("95 % interval of the WER", "|", MUTED, "none", 10))
+    return handles
 
 
 def _place(points: pd.DataFrame) -> tuple[list[float], list[float]]:

@@ -1,6 +1,6 @@
 """The report's sentences, as plain text: what to pick, what it costs, and how far the numbers can be trusted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from bench.config import Weights
 from bench.metrics import PEAK_RSS, RTFX, WER
 from bench.records import Status
+from bench.report.accuracy import Accuracy
 from bench.report.frontier import WITHIN_WER, Picks, Recommendation
 from bench.report.tables import WARMUP, Block, differences
 
@@ -47,8 +48,47 @@ def set_aside(recommendation: Recommendation) -> list[str]:
     return [f"{who} a constraint, or {'has' if count == 1 else 'have'} no value for it (search.constraints)."]
 
 
-def costs(block: Block, recommendation: Recommendation) -> list[str]:
-    """Say what other choices would cost and gain against the recommended setting."""
+def ties(block: Block, recommendation: Recommendation, found: Accuracy) -> list[str]:
+    """Say how many settings cannot be told from the recommended one by their WER, and what they are better in.
+
+    Args:
+        block: The settings.
+        recommendation: What is recommended of them.
+        found: What their errors tell; nothing is said where they were not tested.
+    """
+    picks, others = recommendation.picks, len(found.against) - 1
+    if picks is None or others < 1:
+        return []
+    count = len(found.tied) - 1
+    level = f"at the 5 % level{'' if others == 1 else ', over all together'}; {found.units}"
+    if others == 1:
+        return [f"The other setting {'cannot' if count else 'can'} be told from it by its WER ({level})."]
+    if not count:
+        return [f"All {others} other settings can be told from it by their WER ({level})."]
+    which = f"None of the {others} other settings can" if count == others else f"{count} of the {others} others cannot"
+    told = [f"{which} be told from it by {'its' if count == others else 'their'} WER ({level})."]
+    best, fastest = block.row(picks.recommended), block.row(found.fastest_tied(block) or picks.recommended)
+    # Of those that a sentence of their own is about, that one says it.
+    own = (picks.fastest, picks.fastest_within)
+    if fastest.name not in own and not _alike(fastest[RTFX.column], best[RTFX.column]):
+        told.append(f"The fastest of these within {100 * WITHIN_WER:g} point, {_trade(fastest, best)}")
+    lost = block.table.loc[list(found.tied), WER.column].max() - best[WER.column]
+    if lost > WITHIN_WER:
+        told.append(
+            f"That is no proof that they are as good: their WER is up to {100 * lost:.1f} points higher, and more"
+            " speech may tell them apart."
+        )
+    return told
+
+
+def costs(block: Block, recommendation: Recommendation, tied: Collection[str] = ()) -> list[str]:
+    """Say what other choices would cost and gain against the recommended setting.
+
+    Args:
+        block: The settings.
+        recommendation: What is recommended of them.
+        tied: Those whose WER cannot be told from the best's.
+    """
     picks = recommendation.picks
     if picks is None:
         return []
@@ -60,21 +100,30 @@ def costs(block: Block, recommendation: Recommendation) -> list[str]:
         return [*_no_faster(table), *_memory(table, picks)]
     near = int(_alike(table[RTFX.column], fastest[RTFX.column]).sum())
     which = "The fastest setting of all" if near == 1 else f"One of the {near} fastest settings ({_NEAR})"
-    told = [f"{which}, {_trade(fastest, best)}"]
+    told = [f"{which}, {_trade(fastest, best, picks.fastest in tied)}"]
     # Without a WER the fastest is the one recommended, which ended this above.
     within = block.row(picks.fastest_within or picks.fastest)
     if picks.fastest_within != picks.fastest and not _alike(within[RTFX.column], best[RTFX.column]):
-        told.append(f"Within {100 * WITHIN_WER:g} point of its WER, {_trade(within, best)}")
+        told.append(f"Within {100 * WITHIN_WER:g} point of its WER, {_trade(within, best, within.name in tied)}")
     return [*told, *_memory(table, picks)]
 
 
-def recommended_rows(block: Block, recommendation: Recommendation) -> list[tuple[str, "pd.Series[Any]"]]:
-    """List the recommended settings, each with the role it was picked for."""
+def recommended_rows(
+    block: Block, recommendation: Recommendation, fastest_tied: str | None = None
+) -> list[tuple[str, "pd.Series[Any]"]]:
+    """List the recommended settings, each with the role it was picked for.
+
+    Args:
+        block: The settings.
+        recommendation: What is recommended of them.
+        fastest_tied: The fastest of those that cannot be told from the most accurate; null where nothing was tested.
+    """
     picks = recommendation.picks
     if picks is None:
         return []
     roles = {
         "Most accurate": picks.most_accurate,
+        f"Fastest that cannot be told from it, within {100 * WITHIN_WER:g} point": fastest_tied,
         f"Fastest within {100 * WITHIN_WER:g} point of WER": picks.fastest_within,
         "Least memory": picks.least_memory,
         "Fastest of all": picks.fastest,
@@ -223,9 +272,10 @@ def _figures(row: "pd.Series[Any]", picks: Picks) -> str:
     return f"{shown}, {memory.label[:1].lower()}{memory.label[1:]} {memory.show(row[memory.column])}"
 
 
-def _trade(row: "pd.Series[Any]", best: "pd.Series[Any]") -> str:
+def _trade(row: "pd.Series[Any]", best: "pd.Series[Any]", tied: bool = False) -> str:
     faster = row[RTFX.column] / best[RTFX.column]
-    return f"{row['label']}, is {faster:.2f} times as fast (RTFx {RTFX.show(row[RTFX.column])}), {_points(row, best)}."
+    told = f"{row['label']}, is {faster:.2f} times as fast (RTFx {RTFX.show(row[RTFX.column])}), {_points(row, best)}"
+    return told + (", which cannot be told from the best's." if tied and row[WER.column] != best[WER.column] else ".")
 
 
 def _points(row: "pd.Series[Any]", best: "pd.Series[Any]") -> str:

@@ -51,7 +51,7 @@ def run_command(
         _refuse_what_standard_output_cannot_hold(paths, forms)
     else:
         targets = [output / f"{name}.{form}" for name in names.values() for form in forms]
-        _refuse_to_overwrite([] if overwrite else targets)
+        refuse_to_overwrite([] if overwrite else targets)
         output.mkdir(parents=True, exist_ok=True)
     settled = settle(overrides, study_dir, with_times=not SUBTITLES.isdisjoint(forms))
     _say(console, *settled.told)
@@ -117,7 +117,12 @@ def _refuse_what_standard_output_cannot_hold(paths: Sequence[Path], forms: Seque
         raise ConfigError(f"{forms[0]} of several recordings needs a file for each; add --output FOLDER")
 
 
-def _refuse_to_overwrite(targets: Sequence[Path]) -> None:
+def refuse_to_overwrite(targets: Sequence[Path]) -> None:
+    """Refuse where a file is there already.
+
+    Raises:
+        ConfigError: One is.
+    """
     there = [target for target in targets if target.exists()]
     if there:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""

@@ -61,7 +61,7 @@ def test_it_reads_unseen_sentences_by_unseen_voices(tmp_path: Path) -> None:
         *("decode.stride_length_s=0", "measure.warmup=0", "threads=1", "study=demo", f"results.root={tmp_path}"),
     )
     assert runs["utterances"].item() >= 200
-    assert runs["wer"].item() <= 0.40  # 38.0 % as the card has it
+    assert runs["wer"].item() <= 0.30  # 27.1 % as the card has it
     learnt = {plain(phrase(number)) for number in range(training.first, training.first + training.sentences)}
     said = bench.load_utterances(tmp_path / "demo")["reference"]
     assert not {plain(text) for text in said} & learnt
@@ -79,7 +79,7 @@ def test_texts_are_those_of_the_pipeline(folder: Path, speech: list[Samples], ch
     )
     ours = transcribe(engine, speech, decode, 1, PhaseClock())
     theirs = [recognise(one.copy(), chunk_length_s=chunk_s, stride_length_s=stride_s)["text"] for one in speech]
-    assert [one.text for one in ours] == [" ".join(text.split()) for text in theirs]
+    assert [one.text.split() for one in ours] == [text.split() for text in theirs]
     assert all(len(one.text.split()) > 20 for one in ours)
 
 

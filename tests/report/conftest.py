@@ -39,6 +39,6 @@ def grid_report(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def text_of(page: str) -> str:
-    """Reduce a page to what a reader sees, in order."""
-    body = page[page.index("<body>") :]
+    """Reduce a page to what a reader sees, in order; the table of contents repeats headings and is left out."""
+    body = re.sub(r"(?s)<(script|nav)\b.*?</\1>", "", page[page.index("<body>") :])
     return " ".join(re.sub(r"<[^>]+>", " ", body).replace("\N{NO-BREAK SPACE}", " ").split())

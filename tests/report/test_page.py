@@ -1,8 +1,11 @@
 import base64
 import dataclasses
+import hashlib
+import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -44,11 +47,40 @@ def test_the_page_needs_nothing_but_itself(grid_report: Path) -> None:
     loads = re.findall(r"""(?:src|href|srcset|action|poster)\s*=\s*["']?([^"'>\s]+)|url\(([^)]*)\)|(@import)""", page)
     targets = ["".join(target) for target in loads]
     assert len(targets) > 6
-    assert all(target.startswith(("data:image/svg+xml;base64,", "figures/")) for target in targets)
-    assert not re.search("<(script|link|iframe|object|embed)", page)
+    assert not [one for one in targets if not one.startswith(("data:image/svg+xml;base64,", "figures/", "#part-"))]
+    assert not re.search("<(link|iframe|object|embed)", page)
+    assert not re.search(r"<script[^>]*\bsrc", page)
     inlined = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
     on_disk = {path.read_bytes() for path in (grid_report / "figures").glob("*.svg")}
     assert {base64.b64decode(data) for data in inlined} == on_disk
+
+
+def test_the_page_s_own_policy_lets_nothing_run_but_what_it_was_written_with(grid_report: Path) -> None:
+    page = page_of(grid_report)
+    (policy,) = re.findall('<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert rules["img-src"] == "data:"
+    for name in ("style", "script"):
+        (text,) = re.findall(f"(?s)<{name}>(.*?)</{name}>", page)
+        assert rules[f"{name}-src"] == f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    # What the policy forbids is not there either.
+    assert not re.search(r"<[^>]+\s(on\w+|style)=", re.sub(r"(?s)<script\b.*?</script>", "", page))
+
+
+def test_a_long_table_stands_in_the_page_in_part_and_in_its_data_whole(
+    grid: Path, grid_runs: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.report.trial_data.MOST_PLAIN", 5)
+    every = set(grid_runs["trial_id"])
+    report = build(grid, tmp_path)
+    page = page_of(report)
+    (table,) = re.findall(r'(?s)<div class="trials">.*?</table>', page)
+    assert table.count("<tr") == 1 + 5
+    assert f"{len(every) - 5} more settings follow these" in page
+    (data,) = re.findall(r'(?s)<script type="application/json">(.*?)</script>', page)
+    assert set(json.loads(data)["trials"]) == every
+    assert f"And {len(every) - 5} more, which" in (report / "summary.md").read_text()
 
 
 def test_figures_are_written_as_drawings_and_pictures(grid_report: Path) -> None:
@@ -148,7 +180,11 @@ def test_text_from_outside_stays_text(tmp_path: Path) -> None:
     name = "<script>alert(1)<script>"
     report = build(study(tmp_path / "results" / name, runs, **told), tmp_path / "reports")
     page = page_of(report)
-    assert "<script" not in page
+    # The page's own scripts are all there are: the data of the table, and the one that reads them.
+    scripts = re.findall(r"(?s)<script([^>]*)>(.*?)</script>", page)
+    assert [kind for kind, _ in scripts] == [' type="application/json"', ""]
+    assert page.count("<script") == len(scripts)
+    assert all(HOSTILE not in text for _, text in scripts)
     assert "\x00" not in page
     for source in ("said", "heard", "error", "data", "reason", "command", "config", "skipped"):
         assert f"{source} &lt;script&gt;" in page

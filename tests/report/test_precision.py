@@ -8,6 +8,7 @@ import pytest
 
 from bench.records import Utterance, UtteranceResult, WordCounts
 from bench.report import build
+from bench.report.accuracy import accuracy
 from bench.report.frontier import recommend
 from bench.report.precision import Certainty, certainty
 from bench.report.tables import Block
@@ -37,19 +38,20 @@ def certain_of(blocks_of: Split, tmp_path: Path) -> Callable[..., Certainty]:
 
     def say(*runs: object) -> Certainty:
         (block,) = blocks_of(*runs)
-        return certainty(block, recommend(block), load_utterances(tmp_path / "hand"))
+        recommendation = recommend(block)
+        return certainty(block, recommendation, accuracy(block, recommendation, load_utterances(tmp_path / "hand")))
 
     return say
 
 
 TOLD = (
-    "The WER of 20.0 % (10 utterances by 5 speakers) has a 95 % interval of about ±8.8 points; ±1 point would take"
+    "The WER of 20.0 % (10 utterances by 5 speakers) has a 95 % interval from 12.9 to 31.0 %; ±1 point would take"
     " about 390 such utterances by 200 speakers; fewer than 10 speakers make even that doubtful."
 )
 
 
 def test_the_interval_and_what_a_point_takes(certain_of: Callable[..., Certainty]) -> None:
-    # 2.776 x 3.162 = 8.78; 10 x (1.96 x 3.162)^2 = 384.1, and 192.07 speakers.
+    # exp(2.776 x 3.162 / 20) = 1.551; 10 x (1.96 x 3.162)^2 = 384.1, and 192.07 speakers.
     assert certain_of(run("a", utterances=spoken(ERRORS))) == Certainty([TOLD])
 
 
@@ -57,9 +59,8 @@ def test_of_several_settings_it_is_said_what_the_interval_is_not_for(certain_of:
     worse = run("b", config(20), utterances=spoken([count + 1 for count in ERRORS]))
     told = certain_of(run("a", utterances=spoken(ERRORS)), worse)
     assert told.told == [TOLD]
-    apart, chosen = told.caveats
-    assert "from a difference of about 12 points on" in apart  # 8.78 x 1.414
-    assert "compared utterance by utterance" in apart
+    overlap, chosen = told.caveats
+    assert "may overlap though the settings differ" in overlap
     assert "chosen of 2" in chosen
 
 
@@ -70,9 +71,10 @@ def test_replicates_are_no_further_data(certain_of: Callable[..., Certainty]) ->
 
 def test_few_speakers_are_told_apart_from_everybody(certain_of: Callable[..., Certainty]) -> None:
     (told,) = certain_of(run("a", utterances=spoken(ERRORS, speakers=3))).told
-    # Deviations -1, -1, -1, 1, 1, 1, 0, 0, -2, 2: sqrt(10/9 x 14) / 100 = 3.944 points, times 2.262.
+    # Deviations -1, -1, -1, 1, 1, 1, 0, 0, -2, 2: sqrt(10/9 x 14) / 100 = 3.944 points.
+    # exp(2.262 x 3.944 / 20) = 1.562.
     assert told.startswith(
-        "The WER of 20.0 % (10 utterances by 3 speakers) has a 95 % interval of about ±8.9 points for these 3 speakers"
+        "The WER of 20.0 % (10 utterances by 3 speakers) has a 95 % interval from 12.8 to 31.2 % for these 3 speakers"
         " alone; ±1 point would take about 600 such utterances."
     )
 
@@ -94,9 +96,9 @@ def test_a_long_recording_is_looked_at_in_blocks(certain_of: Callable[..., Certa
         Utterance("long", Path("long.wav"), " ".join(spoken)), 180.0, 6, " ".join(heard), WordCounts(12, 0, 0, 438)
     )
     (told,) = certain_of(run("a", utterances=[long])).told
-    # Deviations 1, 0, -1, 1, 0, -1: sqrt(6/5 x 4) / 450 = 0.4869 points, times 2.571.
+    # Deviations 1, 0, -1, 1, 0, -1: sqrt(6/5 x 4) / 450 = 0.4869 points; exp(2.571 x 0.4869 / 2.667) = 1.599.
     assert told == (
-        "The WER of 2.7 % (1 utterance from 1 recording) has a 95 % interval of about ±1.3 points for this recording"
+        "The WER of 2.7 % (1 utterance from 1 recording) has a 95 % interval from 1.7 to 4.3 % for this recording"
         " alone."
     )
 
@@ -118,8 +120,8 @@ def test_page_and_summary_say_it_after_the_verdict(tmp_path: Path) -> None:
     verdict, _, rest = text_of(page).partition(TOLD)
     assert verdict.startswith("Recommended: ")
     assert "How far to trust this" not in verdict
-    assert "Two such WERs of different recordings" in rest.partition("How far to trust this")[2]
+    assert "The intervals of two settings may overlap" in rest.partition("How far to trust this")[2]
     assert "<b>" not in page
     assert TOLD in summary.partition("Study:")[0]
-    assert "Two such WERs of different recordings" in summary
+    assert "The intervals of two settings may overlap" in summary
     assert "carries no interval" not in page + summary

@@ -41,16 +41,19 @@ def test_intervals_are_those_of_scipy(size: int) -> None:
         "after": lambda b, a, w, axis: a.sum(axis) / w.sum(axis),
         "difference": lambda b, a, w, axis: (a.sum(axis) - b.sum(axis)) / w.sum(axis),
     }
+    units = 120 // size
+    reach = stats.t.ppf(1 - LEVEL / 2, totals[2].sum() ** 2 / (totals[2] ** 2).sum() - 1) * np.sqrt(units / (units - 1))
     for name, statistic in statistics.items():
         theirs = stats.bootstrap(
             totals, statistic, paired=True, vectorized=True, n_resamples=20_000, method="percentile",
             confidence_level=1 - LEVEL, rng=np.random.default_rng(1),
         )  # fmt: skip
         ours = getattr(found, name)
-        # A percentile at 2.5 % of 10,000 resamples varies by 4 % of the deviation; four times that for two of them.
-        within = 0.2 * theirs.standard_error
-        assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=within), name
-        assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=within), name
+        assert ours.low is not None
+        assert ours.high is not None
+        # Rates have theirs on a logarithmic scale; leaving large units out, not drawing them, adds some percent.
+        error = (ours.high - ours.low) / 2 if name == "difference" else ours.value * np.log(ours.high / ours.low) / 2
+        assert error == pytest.approx(reach * theirs.standard_error, rel=0.05), name
         assert ours.low < ours.value < ours.high
 
 
@@ -62,11 +65,15 @@ def test_utterances_of_a_cluster_are_drawn_together() -> None:
     tenfold = gain(ten_before, ten_after, ten_words, np.repeat(range(10), 10))
     assert tenfold == alone
     independent = gain(ten_before, ten_after, ten_words, range(100))
-    assert width(independent) == pytest.approx(width(alone) / np.sqrt(10), rel=0.2)
+    # Ten units take up one for the mean, and have a larger quantile of Student's.
+    assert 1 < width(alone) / (np.sqrt(10) * width(independent)) < 1.5
 
 
 def width(found: Gain) -> float:
-    return found.difference.high - found.difference.low
+    low, high = found.difference.low, found.difference.high
+    assert low is not None
+    assert high is not None
+    return high - low
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -92,7 +99,8 @@ def test_where_nothing_changed_nothing_is_certain(rows: list[tuple[int, int]]) -
     errors, words = zip(*rows, strict=True)
     found = gain(errors, errors, words, range(len(rows)))
     assert found.p_value == 1
-    assert (found.difference.value, found.difference.low, found.difference.high) == (0, 0, 0)
+    assert found.difference.value == 0
+    assert {found.difference.low, found.difference.high} == ({0.0} if len(rows) >= 5 else {None})
     assert not found.difference.excludes_zero
 
 
@@ -115,4 +123,4 @@ def test_without_words_there_is_no_rate() -> None:
         gain([0], [1], [0], [0])
     found = gain([1, 0], [0, 2], [4, 0], [0, 1])  # some without words are another matter: errors count all the same
     assert found.after.value == 0.5
-    assert np.isfinite([found.after.low, found.after.high, found.difference.low, found.difference.high]).all()
+    assert (found.after.low, found.difference.high) == (None, None)  # two units have no interval

@@ -7,13 +7,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from bench.score.interval import measured
 from bench.score.precision import (
     BLOCK_WORDS,
     WITHIN_CLUSTER,
     WITHIN_UTTERANCE,
     Precision,
     expected,
-    measured,
+    freedom_of,
     student_quantile,
     word_variance,
 )
@@ -160,8 +161,10 @@ def test_by_hand() -> None:
     errors, words = np.array([1, 2, 3, 2, 2]), np.full(5, 10)
     precision = found(errors, words, np.arange(5))
     assert precision.wer == 0.2
-    assert precision.standard_error == pytest.approx(math.sqrt(0.001))
+    assert precision.standard_error == pytest.approx(math.sqrt(0.001))  # of equal units the jackknife's is the same
     assert precision.half_width == pytest.approx(2.776 * math.sqrt(0.001), rel=1e-3)  # Student's t, 4 degrees
+    # On the logarithm the error is 0.03162 / 0.2, and exp(2.776 x 0.1581) = 1.551.
+    assert precision.ends == pytest.approx((0.2 / 1.551, 0.2 * 1.551), rel=1e-3)
     assert precision.needed(5) == 200  # 5 x (1.96 x 3.162)^2 = 192.07
     # 5 utterances of 10 words at 20 %: effect 1 + 0.1 x 9 = 1.9, variance 0.16 x 1.9 / 50.
     assert foretold(words, np.arange(5), 0.2).standard_error == pytest.approx(math.sqrt(0.16 * 1.9 / 50))
@@ -187,9 +190,9 @@ def test_four_times_the_data_halve_the_error() -> None:
         once, four = foretold(WORDS, clusters, 0.2), foretold(words, more, 0.2)
         assert four.standard_error == pytest.approx(once.standard_error / 2)
         few, many = found(TINY, WORDS, clusters), found(errors, words, more)
-        # But for the one unit that the mean takes up.
+        # But for the one unit that the mean takes up, and that leaving out one of fewer moves the rate a little more.
         assert many.standard_error * math.sqrt(1 - 1 / many.units) == pytest.approx(
-            few.standard_error * math.sqrt(1 - 1 / few.units) / 2
+            few.standard_error * math.sqrt(1 - 1 / few.units) / 2, rel=0.03
         )
 
 
@@ -232,6 +235,22 @@ def test_too_little_has_no_interval() -> None:
     assert measured(np.ones(6), np.zeros(6), np.arange(6)) is None
 
 
+def test_unequal_units_count_for_fewer() -> None:
+    assert freedom_of(np.full(12, 30)) == pytest.approx(11)
+    assert freedom_of(np.array([60] * 6 + [10] * 12)) == pytest.approx(480**2 / (6 * 3600 + 12 * 100) - 1)
+    assert freedom_of(np.array([1000, 1, 1, 1, 1, 1])) == 4  # no fewer than five are counted
+
+
+def test_many_long_utterances_are_not_cut() -> None:
+    one = np.zeros(40, dtype=np.int64)
+    whole = expected(np.full(40, 150), one, 0.2)
+    assert whole is not None
+    assert whole.units == 40
+    few = expected(np.full(10, 150), one[:10], 0.2)
+    assert few is not None
+    assert few.units == 20
+
+
 def test_insertions_beyond_every_word_have_an_interval_too() -> None:
     # Welsh commands as whisper-tiny.en hears them: 49 errors in 41 words.
     words = np.array([4, 4, 5, 4, 2, 3, 2, 3, 2, 2, 6, 2, 1, 1])
@@ -268,4 +287,4 @@ def test_students_quantile(freedom: int) -> None:
     [(0.01, 100, 390), (0.02, 110, 1700), (0.1, 1, 390), (0.001, 60, 3), (0.0245, 2939, 68000)],
 )
 def test_what_a_point_takes_is_rounded_up(standard_error: float, count: int, needed: int) -> None:
-    assert Precision(0.2, standard_error, 100, by_cluster=True).needed(count) == needed
+    assert Precision(0.2, standard_error, 100, by_cluster=True, freedom=99).needed(count) == needed

@@ -14,7 +14,7 @@ def test_speakers_group_utterances_only_if_all_are_named() -> None:
 
 
 def test_few_speakers_are_said_to_speak_for_themselves() -> None:
-    alone = Precision(0.2, 0.03, 40, by_cluster=False)
+    alone = Precision(0.2, 0.03, 40, by_cluster=False, freedom=40 - 1)
     one, three = (clusters_of(["abc"[at % kinds] for at in range(40)], [""] * 40) for kinds in (1, 3))
     assert scope(alone, one) == " for this speaker alone"
     assert scope(alone, three) == " for these 3 speakers alone"
@@ -35,12 +35,12 @@ def test_what_remains_in_doubt(speakers: list[str], said: str | None) -> None:
     count = 10 if said is None or unnamed else 5
     names = [None if unnamed else speakers[at % len(speakers)] for at in range(count)]
     clusters = clusters_of(names, [str(at) for at in range(count)])
-    assert doubt(Precision(0.2, 0.03, count, by_cluster=True), clusters) == said
+    assert doubt(Precision(0.2, 0.03, count, by_cluster=True, freedom=count - 1), clusters) == said
 
 
 def test_more_speakers_are_asked_for_where_they_are_what_is_short() -> None:
     # (1.96 x 3)^2 is 34.57 times as much: 1,728.7 utterances, 345.7 speakers.
-    precision = Precision(0.2, 0.03, 10, by_cluster=True)
+    precision = Precision(0.2, 0.03, 10, by_cluster=True, freedom=10 - 1)
     clusters = clusters_of([str(at % 10) for at in range(50)], [""] * 50)
     assert growth(precision, clusters) == "±1 point would take about 1,800 such utterances by 350 speakers"
     each_another = clusters_of([str(at) for at in range(50)], [""] * 50)
@@ -49,7 +49,7 @@ def test_more_speakers_are_asked_for_where_they_are_what_is_short() -> None:
 
 def test_nothing_more_is_asked_for_where_there_is_enough() -> None:
     clusters = clusters_of([str(at) for at in range(50)], [""] * 50)
-    assert growth(Precision(0.2, 0.004, 50, by_cluster=True), clusters) is None
+    assert growth(Precision(0.2, 0.004, 50, by_cluster=True, freedom=50 - 1), clusters) is None
 
 
 @pytest.mark.parametrize(
