@@ -74,6 +74,11 @@ def _others(found: CrossValidation) -> Iterator[str]:
     """Say what became of all settings but the best."""
     if found.tied:
         yield f"Cannot be told from it: {_names(found.tied)}."
+        if all(one.against_best is not None and one.against_best.comparison.low is None for one in found.tied):
+            yield (
+                "No two settings can be told apart by this data: fewer than six groups (of a speaker, a sentence or a"
+                f" sound) cannot at the {100 * LEVEL:g} % level. More speakers would tell."
+            )
     worse = [one for one in found.settings if one.is_complete and not one.is_tied]
     if worse:
         yield f"Worse, at the {100 * LEVEL:g} % level over all comparisons: {_names(worse)}."

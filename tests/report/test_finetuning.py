@@ -202,6 +202,15 @@ def test_settings_ended_early_or_not_yet_run_are_told_apart(tmp_path: Path) -> N
         assert "Learning rate 0.0001 has 1 of 3 folds so far." in text
 
 
+@pytest.mark.parametrize(("groups", "is_said"), [(5, True), (6, False)])
+def test_too_few_groups_to_tell_anything_by_are_named(tmp_path: Path, groups: int, is_said: bool) -> None:
+    low, high = ([[errors] * size for size in (2, 2, groups - 4)] for errors in (1, 9))
+    report = build(finetuning_study(tmp_path / "s", [*setting("a", 1e-4, low), *setting("b", 1e-5, high)]), tmp_path)
+    for text in texts_of(report):
+        assert ("fewer than six groups" in text) == is_said
+        assert ("Cannot be told from it: learning rate 1e-05" in text) == is_said
+
+
 def test_a_study_in_which_all_diverged_recommends_nothing(tmp_path: Path) -> None:
     runs = [trained("a", tuned(), fold, status=Status.error, reason=DIVERGED) for fold in range(FOLDS)]
     report = build(finetuning_study(tmp_path / "s", runs), tmp_path / "reports")
