@@ -29,9 +29,11 @@ def latency(block: Block) -> dict[str, Any]:
     known = {metric for metric in COSTS if good[metric.column].notna().any()}
     columns = [(head, metrics) for head, metrics in _COLUMNS if known.intersection(metrics)]
     rows = []
+    wanted = good[["trial_id", "energy_scope", *(metric.column for metric in COSTS)]]
+    by_trial = {str(trial): runs for trial, runs in wanted.groupby("trial_id")}
     for trial, row in block.table.iterrows():
-        mine = good[good["trial_id"] == trial]
-        if any(mine[metric.column].notna().any() for metric in known):
+        mine = by_trial.get(str(trial))
+        if mine is not None and any(mine[metric.column].notna().any() for metric in known):
             rows.append([str(row["label"]), *(_cell(metrics, row, mine) for _, metrics in columns)])
     notes = [*_notes(known), *energy_notes(good)]
     return sheet(["Setting", *(head for head, _ in columns)], rows, notes=notes)
