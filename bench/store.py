@@ -38,6 +38,9 @@ from bench.records import RunResult
 from bench.rows import curve_rows, run_row, timeline_rows, utterance_rows
 from bench.schema import CURVE_SCHEMA, LEDGER_SCHEMA, RUN_SCHEMA, SCHEMA_VERSION, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
 
+_FILES_AT_ONCE = 100
+"""Files read as one. pyarrow keeps what it knows of all files of a dataset, a mebibyte a run (pyarrow 26)."""
+
 _TEMPORARY = ".writing-"  # hidden, so that tools which read whole folders pass it over
 
 UNFINISHED_MODEL = ".training-"
@@ -290,10 +293,14 @@ def _read(folder: Path, schema: pa.Schema, attempts: Iterable[Attempt]) -> pd.Da
 
 def _read_at_once(paths: list[Path], schema: pa.Schema) -> pa.Table | None:
     """Read files as one table, in a fifth of the time; null where one of them has something to be told of."""
+    tables = [schema.empty_table()]
     try:
-        table = pa.dataset.dataset([str(path) for path in paths], schema=schema, format="parquet").to_table()
+        for first in range(0, len(paths), _FILES_AT_ONCE):
+            part = [str(path) for path in paths[first : first + _FILES_AT_ONCE]]
+            tables.append(pa.dataset.dataset(part, schema=schema, format="parquet").to_table().combine_chunks())
     except (OSError, pa.ArrowException):
         return None
+    table = pa.concat_tables(tables)
     versions = table["schema_version"]
     latest = pc.max(versions).as_py()
     return table if versions.null_count == 0 and (latest is None or latest <= SCHEMA_VERSION) else None

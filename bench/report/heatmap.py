@@ -39,6 +39,12 @@ _BEST: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 2.4}
 # On white, so that dashes show on any shade and in grey.
 _TIED: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 1.6, "linestyle": (0, (3, 2))}
 _TIED_BELOW: Any = {"facecolor": "none", "edgecolor": "white", "linewidth": 3.2}
+# As many cells across leave room for a dot, not for numbers and names.
+_MOST_NUMBERED = 24
+_TIED_DOT: Any = {
+    "marker": "o", "markersize": 3.5, "markerfacecolor": VERMILION, "markeredgecolor": "white", "markeredgewidth": 0.8,
+    "linestyle": "none",
+}  # fmt: skip
 _TIED_TOLD = "WER cannot be told from the best's"
 
 
@@ -203,25 +209,30 @@ def _draw_maps(part: SubFigure, panels: Sequence[_Panel], metric: Metric, axes: 
     limits = {"vmin": low, "vmax": low + spread}
     best = low if metric.smaller_is_better else high
     cells = sum(len(panel.values.columns) for panel in panels)
+    narrow = cells > _MOST_NUMBERED
     size = 9.0 if cells <= 10 else 7.0 if cells <= 16 else 5.5
+    step = 1 + (cells - 1) // _MOST_NUMBERED
     for axis, panel in zip(grid, panels, strict=True):
         sns.heatmap(
-            panel.values, ax=axis, cmap=shades, annot=True, fmt=f".{metric.decimals}f", annot_kws={"size": size},
-            linewidths=1.5, linecolor="white", cbar=False, **limits,
+            panel.values, ax=axis, cmap=shades, annot=not narrow, fmt=f".{metric.decimals}f",
+            annot_kws={"size": size}, linewidths=0.3 if narrow else 1.5, linecolor="white", cbar=False,
+            xticklabels=False, yticklabels=False, **limits,
         )  # fmt: skip
-        _mark_cells(axis, panel, best, size, metric.decimals)
+        _mark_cells(axis, panel, best, None if narrow else size, metric.decimals)
         axis.invert_yaxis()
         axis.set_title(wrap(panel.title, 96 // len(panels)) if panel.title else "", fontsize=9, fontweight="normal")
         names = [wrap(_level(value, x), max(6, 90 // cells)) for value in panel.values.columns]
-        axis.set_xticks(axis.get_xticks(), names, rotation=0)
-        axis.set_yticks(axis.get_yticks(), [wrap(_level(value, y), 24) for value in panel.values.index], rotation=0)
+        places = np.arange(len(names)) + 0.5
+        axis.set_xticks(places[::step], names[::step], rotation=0 if cells <= 16 else 90)
+        rows = [wrap(_level(value, y), 24) for value in panel.values.index]
+        axis.set_yticks(np.arange(len(rows)) + 0.5, rows, rotation=0)
         axis.set_xlabel(axis_of(x))
         axis.set_ylabel(axis_of(y) if axis is grid[0] else "")
         axis.tick_params(length=0)
     bar = part.colorbar(grid[0].collections[0], ax=list(grid), pad=0.02, aspect=15)
     bar.outline.set_visible(False)
     bar.set_label(metric.axis)
-    legend_below(part, _legend(panels), columns=2 if any(panel.apart for panel in panels) else 4)
+    legend_below(part, _legend(panels, narrow), columns=2 if any(panel.apart for panel in panels) else 4)
 
 
 def _level(value: object, setting: str) -> str:
@@ -229,8 +240,11 @@ def _level(value: object, setting: str) -> str:
     return value_of(value, setting) if plain(value) is None else value_of(value)
 
 
-def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float, decimals: int) -> None:
-    """Mark what colour cannot say: the best cells, those apart, the failed, the impossible; the rest stays blank."""
+def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float | None, decimals: int) -> None:
+    """Mark what colour cannot say: the best cells, those apart, the failed, the impossible; the rest stays blank.
+
+    Without a size of letters, where cells are too narrow for any, the legend alone says what a mark means.
+    """
     columns: list[Any] = panel.values.columns.tolist()
     index: list[Any] = panel.values.index.tolist()
     shown = {cell: f"{value:.{decimals}f}" for cell, value in panel.apart.items()}
@@ -239,13 +253,17 @@ def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float, decimals: i
         middle = (corner[0] + 0.5, corner[1] + 0.5)
         if word == "impossible":
             axis.add_patch(Rectangle(corner, 1, 1, **_IMPOSSIBLE))
-            axis.plot(*middle, marker="x", color=MUTED, markersize=size)
+            axis.plot(*middle, marker="x", color=MUTED, markersize=size or 3.0)
         elif word:
             look = _APART if (b, a) in shown else _PRUNED if word == Status.pruned.value else _FAILED
             axis.add_patch(Rectangle(corner, 1, 1, **look))
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-            axis.text(*middle, word, ha="center", va="center", fontsize=size, bbox=box)
+            if size is not None:
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+                axis.text(*middle, word, ha="center", va="center", fontsize=size, bbox=box)
     for b, a in panel.tied:
+        if size is None:
+            axis.plot(columns.index(a) + 0.5, index.index(b) + 0.5, **_TIED_DOT)
+            continue
         inset = 0.08
         within, side = (columns.index(a) + inset, index.index(b) + inset), 1 - 2 * inset
         for look in (_TIED_BELOW, _TIED):
@@ -255,11 +273,11 @@ def _mark_cells(axis: Axes, panel: _Panel, best: float, size: float, decimals: i
         axis.add_patch(Rectangle((column + inset, row + inset), 1 - 2 * inset, 1 - 2 * inset, **_BEST, zorder=3))
 
 
-def _legend(panels: Sequence[_Panel]) -> list[Patch | Line2D]:
+def _legend(panels: Sequence[_Panel], narrow: bool) -> list[Patch | Line2D]:
     words = {word for panel in panels for word in panel.words.values()}
     entries: list[Patch | Line2D] = [Patch(label="best", **_BEST)]
     if any(panel.tied for panel in panels):
-        entries.append(Patch(label=_TIED_TOLD, **_TIED))
+        entries.append(Line2D([], [], label=_TIED_TOLD, **_TIED_DOT) if narrow else Patch(label=_TIED_TOLD, **_TIED))
     if any(panel.apart for panel in panels):
         entries.append(Patch(label=_APART_TOLD[any(panel.limited for panel in panels)], **_APART))
     if Status.pruned.value in words:

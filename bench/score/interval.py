@@ -9,11 +9,11 @@ freedom as there are effective units less one (:func:`bench.score.precision.free
 It was chosen by its coverage in 2,000 simulations a case: 30 clusters, of equal size, uniform from 20 to 200 words, and
 log-normal with a deviation of 0.5, 0.7 and 1 of the logarithm; WERs of 3, 5, 10 and 30 %; correlations of 0.03 to 0.15
 between words of a cluster. It held the true WER in 93.0 to 95.9 % of the simulations of every case, and with 60
-clusters in 94.0 to 94.6 % of those of 13 cases. With 30 clusters the linearised interval gave 87 to 95 %, and Fieller's 91 to
-96 %; in a smaller round of such cases the bootstrap's percentiles (80 to 95 %, after Hesterberg's expansion, 2015, no
-better than the linearised interval), BCa (83 to 95 %) and Hall's fell short where sizes are unequal or errors rare, and
-the bootstrap-t covered as well but had no upper end in some simulations. With 5 clusters it covers less, which reports
-warn of (``python -m benchmarks.statistics`` prints by how much).
+clusters in 94.0 to 94.6 % of those of 13 cases. With 30 clusters the linearised interval gave 87 to 95 %, and Fieller's
+91 to 96 %; in a smaller round of such cases the bootstrap's percentiles (80 to 95 %, after Hesterberg's expansion,
+2015, no better than the linearised interval), BCa (83 to 95 %) and Hall's fell short where sizes are unequal or errors
+rare, and the bootstrap-t covered as well but had no upper end in some simulations. With 5 clusters it covers less,
+which reports warn of (``python -m benchmarks.statistics`` prints by how much).
 """
 
 import math

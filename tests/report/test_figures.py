@@ -122,6 +122,19 @@ def test_heatmap_of_several_blocks_names_and_separates_them(tmp_path: Path) -> N
     assert {"5.0", "10.0", "15.0", "20.0"} <= set(told)  # 10, 20, 30 and 40 errors of 200 words
 
 
+@pytest.mark.parametrize(("columns", "step"), [(24, 1), (60, 3)])
+def test_heatmap_names_the_cells_of_a_wide_map_and_numbers_them_while_there_is_room(
+    columns: int, step: int, tmp_path: Path
+) -> None:
+    chunks = range(10, 10 + columns)
+    runs = [run(f"{chunk}-{stride}", config(chunk, stride)) for chunk in chunks for stride in (1, 2)]
+    figure = figures.heatmap(load_runs(study(tmp_path, runs)), WER)
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == [str(chunk) for chunk in chunks[::step]]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["1", "2"]
+    assert words(figure).count("5.0") == (2 * columns if step == 1 else 0)
+
+
 def test_a_third_setting_gets_panels_and_many_are_folded_into_the_best(tmp_path: Path) -> None:
     def sweep(batches: tuple[int, ...], name: str) -> list[str]:
         runs = []
