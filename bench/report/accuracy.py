@@ -18,9 +18,9 @@ from bench.score.normalize import normalizer
 from bench.score.precision import Precision
 from bench.score.segments import MatchedPairs, matched_pairs, segment_errors
 from bench.score.testset import Clusters, counted
-from bench.score.tied import tied_with_best
+from bench.score.tied import fewest_units, tied_with_best
 
-FEWEST_TESTED = 6
+FEWEST_TESTED = fewest_units(2)
 """Units from which on settings are tested: of fewer, even one that is worse in all of them would be called different
 with a probability of more than 5 % by chance."""
 
@@ -76,6 +76,14 @@ class Accuracy:
         if self.parts.by_cluster:
             return self.parts.clusters.origin.partition(" ")[2]
         return counted(count, "part") + " of recordings" if self.parts.in_blocks else counted(count, "utterance")
+
+    @property
+    def too_few_units(self) -> int | None:
+        """How many units it would take to tell so many settings apart, where there are fewer; null otherwise."""
+        if self.parts is None or len(self.against) < 2:
+            return None
+        needed = fewest_units(len(self.against))
+        return needed if len(np.unique(self.parts.units)) < needed else None
 
     def interval(self, trial: str) -> str:
         """Write the interval of a setting's WER: "5.1 to 7.9 %"."""

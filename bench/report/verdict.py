@@ -74,9 +74,12 @@ def ties(block: Block, recommendation: Recommendation, found: Accuracy) -> list[
         told.append(f"The fastest of these within {100 * WITHIN_WER:g} point, {_trade(fastest, best)}")
     lost = block.table.loc[list(found.tied), WER.column].max() - best[WER.column]
     if lost > WITHIN_WER:
+        needed = found.too_few_units
+        may = "more speech may tell them apart."
+        if needed is not None:
+            may = f"{found.units} are too few to tell {others + 1} settings apart, which takes {needed} or more."
         told.append(
-            f"That is no proof that they are as good: their WER is up to {100 * lost:.1f} points higher, and more"
-            " speech may tell them apart."
+            f"That is no proof that they are as good: their WER is up to {100 * lost:.1f} points higher, and {may}"
         )
     return told
 

@@ -22,6 +22,7 @@ In 300 simulations each, any of 24 equal settings was called different in 4.0 % 
 120 words, and in all with 60. ``python -m benchmarks.statistics`` simulates it 2,000 times.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +92,22 @@ def tied_with_best(errors: ArrayLike, level: float = LEVEL, resamples: int = RES
     tied = np.zeros(len(counts), dtype=bool)
     tied[left] = True
     return Tied(best, p_values, tied)
+
+
+def fewest_units(settings: int, level: float = LEVEL) -> int:
+    """Tell how many units it takes before a difference of one sign and size in every unit is sure to be told.
+
+    All units favour one of two equal settings with a probability of ``2 ** (1 - units)``; the bound is the sum of that
+    over all pairs, or, of more than :data:`MOST_PAIRED` settings, Hoeffding's.
+
+    Args:
+        settings: How many are compared.
+        level: As for :func:`tied_with_best`.
+    """
+    ordered_pairs = settings * (settings - 1)
+    if settings > MOST_PAIRED:
+        return math.ceil(2 * math.log(ordered_pairs / level))
+    return math.ceil(math.log2(ordered_pairs / level))
 
 
 def exchange_p_value(differences: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> float:

@@ -99,6 +99,17 @@ def test_tied_is_not_called_equal_where_it_seems_much_worse(judge: Callable[...,
     assert told[-1].startswith("That is no proof that they are as good: their WER is up to 7.1 points higher")
 
 
+def test_too_few_recordings_for_so_many_settings_are_named(judge: Callable[..., tuple[Block, Accuracy]]) -> None:
+    # Two settings take 6 units, 24 take 14 (24 * 23 / 2 ** 14 < 5 %).
+    lost = [*BEST[:-1], 20]
+    others = [run(f"alike-{at}", config(20 + at), utterances=heard(BEST)) for at in range(22)]
+    block, found = judge(run("best", utterances=heard(BEST)), *others, run("lost", config(60), utterances=heard(lost)))
+    assert found.too_few_units == 14
+    assert ties(block, recommend(block), found)[-1].endswith(
+        "12 recordings are too few to tell 24 settings apart, which takes 14 or more."
+    )
+
+
 def test_too_few_parts_are_not_tested(judge: Callable[..., tuple[Block, Accuracy]]) -> None:
     block, found = judge(run("a", utterances=heard([1] * 5)), run("b", config(20), utterances=heard([9] * 5)))
     assert found.against == {}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.score import tied
-from bench.score.tied import MOST_PAIRED, exchange_p_value, flipped_sums, tied_with_best
+from bench.score.tied import LEVEL, MOST_PAIRED, exchange_p_value, fewest_units, flipped_sums, tied_with_best
 from benchmarks.statistics import any_called_different, worse_called_different
 from tests.score.test_precision import BASE, SPEAKERS, TINY
 
@@ -51,6 +51,19 @@ def test_two_real_models_have_the_p_value_of_scipys_permutation_test(labels: NDA
     both = tied_with_best(np.stack([ours, theirs]))
     assert both.p_values[0] == pytest.approx(expected.pvalue, abs=0.015)
     assert both.best == 1
+
+
+@pytest.mark.parametrize(("settings", "units"), [(2, 6), (24, 14), (500, 31)])
+def test_from_so_many_units_on_the_same_loss_in_every_unit_is_told(settings: int, units: int) -> None:
+    # 2 * 2 ** -6 and 24 * 23 * 2 ** -14 are below 5 %; 500 * 499 * exp(-31 / 2) is.
+    assert fewest_units(settings) == units
+    alike = np.random.default_rng(settings).poisson(4, (settings - 1, units))
+    best = int(alike.sum(axis=1).argmin())
+    found = tied_with_best(np.vstack([alike, alike[best] + 9]))
+    assert not found.tied[-1]
+    assert (
+        settings * (settings - 1) * (np.exp(-(units - 1) / 2) if settings > MOST_PAIRED else 2.0 ** (1 - units)) > LEVEL
+    )
 
 
 def test_one_that_is_worse_everywhere_is_set_aside_and_the_rest_judged_without_it() -> None:
