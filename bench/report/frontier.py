@@ -72,11 +72,14 @@ def pareto_front(table: pd.DataFrame, metrics: Sequence[Metric] = (WER, RTFX)) -
     signs = np.array([1.0 if metric.smaller_is_better else -1.0 for metric in metrics])
     costs = table[[metric.column for metric in metrics]].to_numpy(dtype=float, na_value=np.nan) * signs
     known = ~np.isnan(costs).any(axis=1)
-    # Comparisons with NaN are false, so a row with a null metric beats nothing.
-    no_worse = (costs[:, None, :] <= costs[None, :, :]).all(axis=2)
-    better = (costs[:, None, :] < costs[None, :, :]).any(axis=2)
-    beaten = (no_worse & better).any(axis=0)
-    return pd.Series(known & ~beaten, index=table.index, dtype=bool)
+    distinct, at = np.unique(costs[known], axis=0, return_inverse=True)
+    front = np.zeros(len(distinct), dtype=bool)
+    # In ascending order no row can beat an earlier one, and who is beaten at all is beaten by one of the front.
+    for place, row in enumerate(distinct):
+        front[place] = not (distinct[front] <= row).all(axis=1).any()
+    marked = np.zeros(len(table), dtype=bool)
+    marked[known] = front[at]
+    return pd.Series(marked, index=table.index, dtype=bool)
 
 
 def recommend(block: Block) -> Recommendation:
