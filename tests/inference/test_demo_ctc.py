@@ -49,7 +49,7 @@ def test_it_is_small_and_in_halves(folder: Path) -> None:
 
 
 def test_it_reads_unseen_sentences_by_unseen_voices(tmp_path: Path) -> None:
-    study = compose(["experiment=train_demo_ctc"])
+    study = compose(["experiment=train_demo_ctc_more", f"model.name={NAME}"])
     assert study is not None
     training, test = study.config.data.synthetic, study.config.finetune.test
     assert not set(training.voices) & set(test.voices)
@@ -61,8 +61,8 @@ def test_it_reads_unseen_sentences_by_unseen_voices(tmp_path: Path) -> None:
         *("decode.stride_length_s=0", "measure.warmup=0", "threads=1", "study=demo", f"results.root={tmp_path}"),
     )
     assert runs["utterances"].item() >= 200
-    assert runs["wer"].item() <= 0.30  # 27.1 % as the card has it
-    learnt = {plain(phrase(number)) for number in range(training.first, training.first + training.sentences)}
+    assert runs["wer"].item() <= 0.25  # 22.7 % as the card has it
+    learnt = {plain(phrase(number)) for number in range(training.first + training.sentences)}
     said = bench.load_utterances(tmp_path / "demo")["reference"]
     assert not {plain(text) for text in said} & learnt
 
