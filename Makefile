@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test faults check format lock bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +25,9 @@ demo: $(STAMP) ## Sweep whisper-tiny.en and a small CTC model, and write reports
 test: $(STAMP) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal
 
+faults: $(STAMP) ## Do harm to studies: kills, full disks, damaged files, hostile input; takes hours
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -n 0
+
 check: $(STAMP) ## Run the linter, the formatter check, the type checker and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,13 +38,19 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+lock: $(STAMP) ## Write requirements.lock: what pip would install on this machine, with hashes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --report - --constraint constraints.txt '.[demo]' | $(BIN)/python tools/lock.py > requirements.lock
+
 bench: $(STAMP) ## Measure the harness, check what it measures, and compare its core with what else people run; needs an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.manifest
+	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.harness
+	$(BIN)/python -m benchmarks.scheduling
 	$(BIN)/python -m benchmarks.measurement
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.resume
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.statistics
 

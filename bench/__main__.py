@@ -14,7 +14,7 @@ from bench.errors import BenchError, ConfigError
 
 _WRONG_REQUEST = 2
 
-_STUDY_HELP = "name of a study under results/, or the path of its folder"
+_STUDY_HELP = "name of a study under results/, or the path or URL of its folder"
 _VALID_ONLY_HELP = "leave out timings that are not valid"
 
 _RUN_HELP = """\
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 when every run has a result (running out of memory is one), 1 when runs failed, splits clash or a
-        margin is not shown to be kept, 2 for a wrong request, 130 after Ctrl-C.
+        margin is not shown to be kept, 2 for a wrong request, 130 after Ctrl-C or SIGTERM.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_show(verbs),
         _add_compare(verbs),
         _add_rescore(verbs),
+        _add_compact(verbs),
         _add_export(verbs),
         _add_transcribe(verbs),
         _add_finetune_final(verbs),
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     ]
     for command in about_studies:
         command.add_argument(
-            "--results", default="results", help="folder that holds the studies (default: %(default)s)"
+            "--results", default="results", help="folder or URL that holds the studies (default: %(default)s)"
         )
     _add_splits(verbs)
     _add_features(verbs)
@@ -162,7 +163,8 @@ def _add_compare(verbs: _Verbs) -> _Parser:
     )
     studies.add_argument("--format", choices=("text", "markdown"), help="how to write it (default: text)")
     setting = comparing.add_argument_group("of a setting's values")
-    setting.add_argument("--baseline", metavar="VALUE", help="compare with it (default: cpu, float32, the least)")
+    usual = "compare with it (default: cpu, transformers, float32, the least)"
+    setting.add_argument("--baseline", metavar="VALUE", help=usual)
     comparing.set_defaults(command=commands.compare)
     return comparing
 
@@ -178,6 +180,15 @@ def _add_rescore(verbs: _Verbs) -> _Parser:
     rescoring.add_argument("settings", nargs="+", metavar=commands.normalizer_choice(), help="the normaliser")
     rescoring.set_defaults(command=commands.rescore)
     return rescoring
+
+
+def _add_compact(verbs: _Verbs) -> _Parser:
+    compacting = verbs.add_parser(
+        "compact", help="merge the files of a study's runs into few; the study may be running meanwhile"
+    )
+    compacting.add_argument("study", help=_STUDY_HELP)
+    compacting.set_defaults(command=commands.compact)
+    return compacting
 
 
 def _add_export(verbs: _Verbs) -> _Parser:

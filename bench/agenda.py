@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,13 @@ from bench.folds_race import FoldsRace
 from bench.jobs import JobMaker
 from bench.ledger import Ledger
 from bench.metrics import RTFX, Metric
-from bench.readings import Environment
+from bench.readings import Doubt, Environment
 from bench.records import Job, RunResult, Status
 from bench.rivals import Rivals
 from bench.schema import SETTINGS
 from bench.search.bisect import next_size
 from bench.search.compose import Composed
-from bench.search.objectives import parse_goal
+from bench.search.objectives import deciding_time, parse_goal
 from bench.search.points import Candidate, name_of
 from bench.search.space import Point
 from bench.search.trials import Outcome, Trial
@@ -35,8 +36,8 @@ class Agenda:
 
     A grid's replicates are interleaved: every trial has run once before any runs a second time, so that a drift of the
     machine favours no setting. The folds of a training follow each other, since what is sought is no time, and the
-    first setting that has all of them is what the others are raced against. A search runs one trial at a time, since
-    the next point depends on it.
+    first setting that has all of them is what the others are raced against. A search chooses its next point by all that
+    has ended so far, and by which points are on their way.
 
     Args:
         study: What was asked for.
@@ -63,6 +64,7 @@ class Agenda:
         self._rivals = Rivals(self._goal, ledger)
         self._folds_race = FoldsRace(ledger, maker)
         self._jobs: dict[str, Job] = {}
+        self._under_way: dict[str, Job] = {}
         self._ids: dict[str, str | None] = {}
         self.exhausted = False
         if self._proposer is None:
@@ -100,7 +102,10 @@ class Agenda:
         return sum(not self._ledger.wants(job.run_id, job.config) for job in runs)
 
     def next(self) -> Job | None:
-        """Take the next run, with its trial's number and its attempt; null where nothing is left.
+        """Take the next run, with its trial's number and its attempt.
+
+        Returns:
+            The run; null where nothing is left, or nothing more as long as no run that is under way has ended.
 
         Raises:
             ConfigError: No point of a search's space can be run.
@@ -116,6 +121,7 @@ class Agenda:
                 return None
             self._queue.extend(self._wanted(self._maker.jobs(following)))
         job = self._queue.popleft()
+        self._under_way[job.run_id] = job
         return dataclasses.replace(
             job,
             number=self._ledger.number(job.trial_id),
@@ -141,12 +147,23 @@ class Agenda:
         """Put a run at the end, to be tried once more."""
         self._queue.append(job)
 
-    def refuse_unmeasured(self, row: Mapping[str, Any]) -> None:
-        """End a search for what this machine does not measure, rather than let it wander.
+    def take_note(self, result: RunResult, row: Mapping[str, Any]) -> None:
+        """Take note that a run has ended, and end a search for what is not measured, rather than let it wander.
+
+        Args:
+            result: The run.
+            row: Its row, which is on disk.
 
         Raises:
-            ConfigError: A run ended well and has no value for an objective or constraint.
+            ConfigError: A run ended well and has no value for an objective or constraint, or one that means nothing.
         """
+        self._under_way.pop(result.job.run_id, None)
+        doubts = {finding.doubt for finding in result.certificate.findings} if result.certificate else set()
+        if Doubt.shared in doubts and (timed := deciding_time(self._search)):
+            raise ConfigError(
+                f"{timed} decides how this study goes on, and of runs that share a node no timing is valid; give each"
+                " all of a node's processors by threads, or use executor.workers=1, or 'search.objectives=[wer]'"
+            )
         if self._proposer is None or row["status"] != Status.ok:
             return
         for metric in self._goal.metrics:
@@ -190,16 +207,19 @@ class Agenda:
     def _next_trial(self) -> Candidate | None:
         """Choose what follows once the queue is empty: what a run out of memory asks for, then a search."""
         points = self._study.points
-        if points is None:
-            return None
+        if points is None or (self._proposer is None and self._search.oom is not OnOom.bisect):
+            return None  # summing trials up takes milliseconds each
         trials = self._trials()
-        if self._search.oom is OnOom.bisect and (smaller := next_size(trials, points)) is not None:
+        ended = {trial.trial_id for trial in trials}
+        running = {job.trial_id: job.point for job in self._under_way.values() if job.trial_id not in ended}
+        smaller = next_size(trials, points) if self._search.oom is OnOom.bisect else None
+        if smaller is not None and name_of(smaller.point) not in running.values():
             return smaller
-        if self._proposer is None or len(trials) >= self._search.trials:
+        if self._proposer is None or len(trials) + len(running) >= self._search.trials:
             return None
-        proposed = self._proposer.propose(trials, self._is_known)
+        proposed = self._proposer.propose(trials, self._is_known, [json.loads(point) for point in running.values()])
         self.exhausted = proposed is None
-        if proposed is None and not self._ledger.rows(Part.search):
+        if proposed is None and not running and not self._ledger.rows(Part.search):
             raise ConfigError("no point of this space can run; widen it, or mend what contradicts itself")
         return proposed
 
@@ -224,7 +244,8 @@ class Agenda:
         return dataclasses.replace(trial, point=self._study.points.active({**trial.point, **further}))
 
     def _is_known(self, candidate: Candidate) -> bool:
-        return self._ledger.knows(self._maker.jobs(candidate)[0].trial_id)
+        trial_id = self._maker.jobs(candidate)[0].trial_id
+        return self._ledger.knows(trial_id) or any(job.trial_id == trial_id for job in self._under_way.values())
 
     def _id_of(self, point: Point) -> str | None:
         """Name the trial that a point stands for now; null where none can be."""

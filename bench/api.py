@@ -12,6 +12,7 @@ from bench.errors import ConfigError
 from bench.progress import Progress
 from bench.rescoring import normalizer_named, rescore_study
 from bench.search.compose import compose
+from bench.storage import Place, place
 from bench.store import load_runs, load_scores
 from bench.sweep import run_study
 
@@ -45,11 +46,11 @@ def run(*arguments: str) -> pd.DataFrame:
     return load_runs(result.study_dir)
 
 
-def write_report(study_dir: str | Path, reports_root: str | Path = "reports", valid_only: bool = False) -> Path:
+def write_report(study_dir: str | Place, reports_root: str | Path = "reports", valid_only: bool = False) -> Path:
     """Write a study's report, as ``asr-sweep report`` does.
 
     Args:
-        study_dir: The study's folder of results.
+        study_dir: The study's folder of results, by its path or URL.
         reports_root: Folder of all reports.
         valid_only: Leave timings that are known not to be valid out of everything about speed.
 
@@ -62,16 +63,18 @@ def write_report(study_dir: str | Path, reports_root: str | Path = "reports", va
     # Drawing takes seconds to import, which a notebook that only runs studies should not pay.
     from bench.report import build
 
-    return build(Path(study_dir), Path(reports_root), valid_only)
+    return build(place(study_dir), Path(reports_root), valid_only)
 
 
-def compare(study_dir: str | Path, setting: str, baseline: str | None = None, valid_only: bool = False) -> pd.DataFrame:
+def compare(
+    study_dir: str | Place, setting: str, baseline: str | None = None, valid_only: bool = False
+) -> pd.DataFrame:
     """Compare the speed of one setting's values, all else being equal, as ``asr-sweep compare`` does.
 
     Args:
-        study_dir: The study's folder of results.
+        study_dir: The study's folder of results, by its path or URL.
         setting: The setting, dotted as in the configuration: ``device``, ``threads``, ``model.dtype``.
-        baseline: The value to compare with; null takes ``cpu``, ``float32``, or the smallest there is.
+        baseline: The value to compare with; null takes ``cpu``, ``transformers``, ``float32`` or the least.
         valid_only: Leave timings that are known not to be valid out.
 
     Returns:
@@ -83,14 +86,14 @@ def compare(study_dir: str | Path, setting: str, baseline: str | None = None, va
     """
     from bench.report.comparison import compare_study
 
-    return compare_study(Path(study_dir), setting, baseline, valid_only).frame()
+    return compare_study(place(study_dir), setting, baseline, valid_only).frame()
 
 
-def rescore(study_dir: str | Path, normalizer: str) -> pd.DataFrame:
+def rescore(study_dir: str | Place, normalizer: str) -> pd.DataFrame:
     """Score a study's stored texts under another normaliser, as ``asr-sweep rescore`` does; nothing is transcribed.
 
     Args:
-        study_dir: The study's folder of results.
+        study_dir: The study's folder of results, by its path or URL.
         normalizer: The normaliser, as ``score.normalizer`` has it: ``whisper_english``, ``whisper_basic``, ``none``.
 
     Returns:
@@ -100,12 +103,12 @@ def rescore(study_dir: str | Path, normalizer: str) -> pd.DataFrame:
         ConfigError: There is no such normaliser.
         StoreError: There is no such study, another process is running it, or it holds no texts.
     """
-    rescore_study(Path(study_dir), normalizer_named(normalizer))
+    rescore_study(place(study_dir), normalizer_named(normalizer))
     return load_scores(study_dir)
 
 
 def transcribe(
-    files: str | Path | Sequence[str | Path], *overrides: str, from_study: str | Path | None = None
+    files: str | Path | Sequence[str | Path], *overrides: str, from_study: str | Place | None = None
 ) -> "list[Transcribed]":
     """Transcribe recordings, as ``asr-sweep transcribe`` does; nothing is measured.
 
@@ -125,5 +128,5 @@ def transcribe(
     from bench.transcription.settings import settle
 
     paths = [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
-    settled = settle(overrides, None if from_study is None else Path(from_study))
+    settled = settle(overrides, None if from_study is None else place(from_study))
     return list(transcripts(paths, settled, Unwatched()))

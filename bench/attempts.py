@@ -1,10 +1,10 @@
 """The attempts at a run, as the names of its files tell them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.errors import StoreError
 from bench.records import Status
+from bench.storage import Place
 
 UNFINISHED = (Status.error, Status.timeout)
 """How an attempt ends that leaves the run without a result."""
@@ -24,7 +24,7 @@ class Attempt:
         return f"{self.run_id}.{self.attempt}.{self.status.value}.parquet"
 
     @classmethod
-    def of(cls, path: Path) -> "Attempt":
+    def of(cls, path: Place) -> "Attempt":
         """Read a file name.
 
         Raises:

@@ -16,6 +16,7 @@ from bench.terminal import print_alignment, print_lines, print_passages, print_t
 
 if TYPE_CHECKING:
     from bench.search.compose import Composed
+    from bench.storage import Place
     from bench.sweep import StudyResult
 
 FAILED = 1
@@ -65,9 +66,10 @@ def _what_is_left(study: "Composed", result: "StudyResult", command: str) -> lis
     if result.unfinished:
         said.append(f"{result.unfinished} of {result.planned} runs failed; the reasons are in the column status_reason")
     if result.invalid:
+        alone = " executor.workers=1" if study.config.executor.workers != 1 else ""
         said.append(
             f"{result.invalid} of {result.planned} timings are not valid; the reasons are in the column doubts;"
-            f" to time them again: {command} measure.rerun_invalid={result.reruns + 1}"
+            f" to time them again: {command}{alone} measure.rerun_invalid={result.reruns + 1}"
         )
     if result.exhausted:
         more = study.config.executor.max_attempts + 1
@@ -97,7 +99,7 @@ def _dry_run(study: "Composed", arguments: Sequence[str], command: str) -> int:
     return 0
 
 
-def _against_forecast(study_dir: Path) -> str | None:
+def _against_forecast(study_dir: "Place") -> str | None:
     """Compare a study with its forecast in a line; null where there is none. A bad one takes nothing from a study."""
     from bench.forecast.record import compared, read_forecast
     from bench.forecast.show import comparison_line
@@ -123,9 +125,12 @@ def compare(options: argparse.Namespace) -> int:
     """Compare two studies or settings, or one setting's values; returns 1 where a margin is not shown to be kept."""
     from bench.report.selection import is_study
     from bench.schema import SETTINGS
+    from bench.storage import place
 
-    results = Path(options.results)
-    if ":" not in options.study and (options.other in SETTINGS or not is_study(options.other, results)):
+    results = place(options.results)
+    if ":" not in options.study.rpartition("/")[2] and (
+        options.other in SETTINGS or not is_study(options.other, results)
+    ):
         return _compare_values(options)
     return _compare_two(options)
 
@@ -161,6 +166,7 @@ def _compare_two(options: argparse.Namespace) -> int:
     from bench.report.selection import selection
     from bench.report.versus import versus
     from bench.report.versus_text import passages
+    from bench.storage import place
 
     if options.baseline is not None:
         raise ConfigError("--baseline is a value of a setting; of two studies the first is what is compared with")
@@ -169,7 +175,7 @@ def _compare_two(options: argparse.Namespace) -> int:
         time=read_margin("--max-slowdown", options.max_slowdown),
         memory=read_margin("--max-memory-increase", options.max_memory_increase),
     )
-    first, second = (selection(text, Path(options.results)) for text in (options.study, options.other))
+    first, second = (selection(text, place(options.results)) for text in (options.study, options.other))
     found = versus(first, second, options.valid_only, options.across_machines)
     verdicts = judge(found, margins)
     told = passages(found, verdicts)
@@ -185,8 +191,9 @@ def show(options: argparse.Namespace) -> int:
     """Show a study, or one of its settings."""
     from bench.report.overview import study_passages, trial_passages, worst_utterances
     from bench.report.selection import Selection, selection
+    from bench.storage import place
 
-    chosen = selection(options.study, Path(options.results))
+    chosen = selection(options.study, place(options.results))
     if options.trial is not None:
         chosen = Selection(chosen.study_dir, options.trial)
     if chosen.trial is None:
@@ -204,8 +211,9 @@ def export(options: argparse.Namespace) -> int:
     """Write a study's tables, a leaderboard, or transcripts."""
     from bench.exports.command import run_export
     from bench.report.selection import selection
+    from bench.storage import place
 
-    studies = [selection(text, Path(options.results)) for text in options.studies]
+    studies = [selection(text, place(options.results)) for text in options.studies]
     told = run_export(studies, options.table, options.format, options.output, options.overwrite)
     print_lines(told)
     return 0
@@ -233,6 +241,18 @@ def rescore(options: argparse.Namespace) -> int:
         print_table(*one.cells())
         print_lines(one.notes())
     return 0
+
+
+def compact(options: argparse.Namespace) -> int:
+    """Merge the files of a study's runs; returns 1 where some could not be."""
+    from bench.compaction import compact as merge
+    from bench.store import existing
+
+    study_dir = existing(_study_dir(options))
+    done = merge(study_dir)
+    print_lines([f"{study_dir}: of {done.files_before} files {done.files_after} are left"])
+    print_lines([f"not merged: {line}" for line in done.left])
+    return FAILED if done.left else 0
 
 
 def finetune_final(options: argparse.Namespace) -> int:
@@ -273,9 +293,13 @@ def normalizer_choice() -> str:
     return f"score.normalizer={{{'|'.join(NormalizerName)}}}"
 
 
-def _study_dir(options: argparse.Namespace) -> Path:
-    named = Path(options.study)
-    return named if (named / "study.yaml").exists() else Path(options.results) / options.study
+def _study_dir(options: argparse.Namespace) -> "Place":
+    from bench.storage import Remote, place
+
+    named = place(options.study)
+    if isinstance(named, Remote) or (named / "study.yaml").exists():
+        return named
+    return place(options.results) / str(options.study)
 
 
 def features(options: argparse.Namespace) -> int:
@@ -292,8 +316,9 @@ def features(options: argparse.Namespace) -> int:
 def list_studies(options: argparse.Namespace) -> int:
     """List the studies there are."""
     from bench.report.listing import listing
+    from bench.storage import place
 
-    found = listing(Path(options.results))
+    found = listing(place(options.results))
     if found is None:
         print(f"no studies under {options.results}; make one with: asr-sweep run experiment=demo")
         return 0
@@ -304,7 +329,8 @@ def list_studies(options: argparse.Namespace) -> int:
 def doctor(options: argparse.Namespace) -> int:
     """Say whether the machine is fit for timings."""
     from bench.doctor import examine, lines
+    from bench.storage import place, workspace
 
-    for line in lines(examine(options.seconds, Path(options.results))):
+    for line in lines(examine(options.seconds, workspace(place(options.results)))):
         print(line, flush=True)
     return 0

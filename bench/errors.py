@@ -8,6 +8,7 @@
     ├── AssetError              a packaged model or recording is missing or damaged
     ├── ModelError              a model cannot be loaded, or belongs to a family that is not supported
     ├── TrainingError           a training went astray; another setting is needed
+    ├── ExecutorError           what is to execute the runs cannot be had
     └── StoreError              results on disk contradict what was asked, or cannot be read
 
 A :class:`BenchError` is deterministic: the same input raises it again, so a run that ends with one is not retried
@@ -45,6 +46,10 @@ class ModelError(BenchError):
 
 class TrainingError(BenchError):
     """A training went astray: its loss or its weights are no numbers any more."""
+
+
+class ExecutorError(BenchError):
+    """What is to execute the runs cannot be had: a Ray cluster does not answer, or has no room for them."""
 
 
 class StoreError(BenchError):

@@ -7,13 +7,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.assets.models import LocalModel, is_multilingual, locate, own_hop_length
-from bench.config import Config, DataConfig, Engine, FinetuneTestConfig, FoldMethod, FoldsConfig, Task, flatten
+from bench.assets.models import LocalModel, is_multilingual, own_hop_length
+from bench.config import (
+    Config,
+    DataConfig,
+    FinetuneTestConfig,
+    FoldMethod,
+    FoldsConfig,
+    Parity,
+    Task,
+    flatten,
+    left_to_engine,
+)
 from bench.data.dataset import DataSet, load_dataset
 from bench.data.holdout import Part, part_of
 from bench.errors import ConfigError
+from bench.inference.model_files import model_files
 from bench.records import Job
 from bench.search.points import Candidate, name_of
+from bench.storage import place, workspace
 
 if TYPE_CHECKING:
     from bench.finetune.folds import Folds
@@ -39,8 +51,12 @@ def trial_id(config: Config, model: str, data: str) -> str:
     identity = {
         name: value
         for name, value in flatten(config)
-        if (name in _IDENTITY_NAMES or name.startswith(_IDENTITY_PREFIXES)) and name not in _NOT_IDENTITY
+        if (name in _IDENTITY_NAMES or name.startswith(_IDENTITY_PREFIXES))
+        and name not in _NOT_IDENTITY
+        and not left_to_engine(config.decode, name)
     }
+    if config.decode.parity is Parity.locked:
+        del identity["decode.parity"]  # trials had no other before there was a choice, and keep their names
     if config.task is Task.finetune:
         identity["task"] = config.task
         identity |= {
@@ -69,7 +85,7 @@ class JobMaker:
 
     def __init__(self, configs: Iterable[Config]) -> None:
         self._datasets: dict[tuple[DataConfig, Part, float], DataSet] = {}
-        self._models: dict[tuple[str, str], LocalModel] = {}
+        self._models: dict[tuple[str, ...], LocalModel | None] = {}
         self._sets: dict[tuple[DataConfig, FinetuneTestConfig], Sets] = {}
         self._folds: dict[tuple[DataConfig, FinetuneTestConfig, FoldsConfig], Folds] = {}
         for config in configs:
@@ -111,7 +127,7 @@ class JobMaker:
         """Make the runs of a training: one a fold, or one that is judged on the test data."""
         config = candidate.config
         sets, model = self.sets(config), self._model(config)
-        folder = Path(config.results.root) / config.study / "models"
+        folder = workspace(place(config.results.root) / config.study) / "models"
         if config.finetune.folds.method is FoldMethod.none:
             assert sets.test is not None
             whole = self._job(candidate, sets.test, model, sets.training)
@@ -181,12 +197,9 @@ class JobMaker:
         return self._folds[key]
 
     def _model(self, config: Config) -> LocalModel | None:
-        if config.engine is Engine.fake:
-            refuse_other_hop_length(config, None)
-            return None
-        key = config.model.name, config.model.weights.value
+        key = config.engine, config.model.name, config.model.weights.value, config.model.dtype.value
         if key not in self._models:
-            self._models[key] = locate(config.model.name, config.model.weights)
+            self._models[key] = model_files(config)
         refuse_other_hop_length(config, self._models[key])
         return self._models[key]
 

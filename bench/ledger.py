@@ -1,7 +1,6 @@
 """What a study has on disk, kept up to date as its runs end."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from bench import store
@@ -9,8 +8,9 @@ from bench.attempts import UNFINISHED, Attempt, History
 from bench.config import Config
 from bench.metrics import Metric
 from bench.records import RunResult, Status
-from bench.rows import run_row
+from bench.schema import LEDGER_SCHEMA
 from bench.search.trials import Trial, trial_of
+from bench.storage import Place
 
 
 class Ledger:
@@ -19,13 +19,17 @@ class Ledger:
     Args:
         study_dir: The study's folder.
 
+    Attributes:
+        unmerged: Attempts with a file of their own, as long as whoever merges them says so.
+
     Raises:
         StoreError: A file in it cannot be read.
     """
 
-    def __init__(self, study_dir: Path) -> None:
+    def __init__(self, study_dir: Place) -> None:
         self._study_dir = study_dir
         self._histories: dict[str, History] = store.histories(study_dir)
+        self.unmerged = store.unmerged(study_dir)
         self._rows: dict[str, Mapping[str, Any]] = {}
         self._walls: list[tuple[float, str]] = []
         for row in store.read_rows(study_dir):
@@ -40,8 +44,10 @@ class Ledger:
 
     def write(self, result: RunResult) -> Mapping[str, Any]:
         """Persist a run, and remember it; returns its row."""
-        store.write_run(self._study_dir, result)
-        job, row = result.job, run_row(result)
+        written = store.write_run(self._study_dir, result)
+        row = {name: written.get(name) for name in LEDGER_SCHEMA.names}  # the rest would fill the memory of a driver
+        self.unmerged += 1
+        job = result.job
         attempt = Attempt(job.run_id, job.attempt, result.status)
         history = self._histories.get(job.run_id)
         history = History((attempt,)) if history is None else history.then(attempt)
@@ -90,7 +96,7 @@ class Ledger:
 
     def texts(self, run_id: str) -> list[dict[str, Any]]:
         """Read the utterances of a run: ``utterance_id``, ``reference``, ``hypothesis`` and ``error`` of each."""
-        return store.read_texts(self._study_dir, self._histories[run_id].standing)
+        return store.read_texts(self._study_dir, [self._histories[run_id].standing])
 
     def is_pruned(self, trial_id: str) -> bool:
         """Tell whether a run of a trial was ended early; its others need not be made."""

@@ -77,3 +77,6 @@ ALL = {
     )
 }
 """Every metric that a search may take for its objectives and constraints, by its column."""
+
+TIMED = frozenset(("rtf", "rtfx", "energy_j", "load_s", *(metric.column for metric in COSTS)))
+"""Columns of those that follow from time, and mean nothing of runs that disturbed each other."""

@@ -10,8 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from bench.attempts import UNFINISHED
-from bench.config import DecodeConfig, FoldMethod, Merge, Strategy, Task
+from bench.config import DecodeConfig, Engine, FoldMethod, Merge, Parity, Strategy, Task
 from bench.metrics import RTFX, WER
+from bench.readings import Doubt
 from bench.records import Job, RunResult
 
 _LOG_EVERY_S = 60.0
@@ -110,7 +111,9 @@ def _settings(job: Job) -> str:
     """Say what a run is, in a few words: of a training what varies, and its fold."""
     config = job.config
     if config.task is not Task.finetune:
-        return f"{config.model.name} on {config.device}, {_segmentation(config.decode)}"
+        # The usual engine goes without saying, and the name of a model that is none says it.
+        under = "" if config.engine in (Engine.transformers, Engine.fake) else f" under {config.engine}"
+        return f"{config.model.name}{under} on {config.device}, {_segmentation(config.decode)}"
     varied = ", ".join(_phrase(name, value) for name, value in json.loads(job.point).items())
     return ", ".join(part for part in (varied or f"{config.model.name} on {config.device}", _fold(job)) if part)
 
@@ -132,6 +135,8 @@ def _fold(job: Job) -> str:
 
 def _segmentation(decode: DecodeConfig) -> str:
     """Say how recordings are cut and joined, without what the strategy settles by itself."""
+    if decode.parity is Parity.native:
+        return "native"
     match decode.strategy:
         case Strategy.sequential:
             return "sequential"
@@ -153,4 +158,6 @@ def _said(result: RunResult) -> str:
     said = f"{wer}, {RTFX.label} {RTFX.show(result.outcome.rtfx)}{unusable}"
     if result.certificate is None or result.certificate.valid:
         return said
+    if any(finding.doubt is Doubt.shared for finding in result.certificate.findings):
+        return f"{wer}{unusable}; beside other runs, so its timing is not valid"
     return f"{said}; the timing is not valid: {'; '.join(finding.detail for finding in result.certificate.findings)}"

@@ -146,11 +146,13 @@ class Runtime:
         torch_threads: Threads torch used within an operation.
         torch_cuda: CUDA version torch was built for.
         cudnn: Version of cuDNN, as torch has it.
+        engine_version: The packages that the engine consists of, with their versions.
     """
 
     torch_threads: int | None = None
     torch_cuda: str | None = None
     cudnn: str | None = None
+    engine_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,7 @@ class Doubt(StrEnum):
     swapping = "swapping"
     disk = "disk"  # pages had to be read from disk
     gpu_shared = "gpu_shared"  # other processes computed on the GPU
+    shared = "shared"  # other runs of the harness were executed beside it
 
 
 @dataclass(frozen=True)
@@ -284,6 +287,7 @@ class Environment:
         torch_threads: Threads torch used within an operation.
         torch_cuda: CUDA version torch was built for.
         cudnn: Version of cuDNN.
+        engine_version: The packages that the run's engine consists of, with their versions.
         harness: Version of asr-sweep.
         commit: Commit of the harness where it runs from a checkout, with ``-dirty`` if files were changed.
     """
@@ -311,3 +315,4 @@ class Environment:
     torch_threads: int | None = None
     torch_cuda: str | None = None
     cudnn: str | None = None
+    engine_version: str | None = None

@@ -3,19 +3,20 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from bench import store
+from bench.claim import claimed
 from bench.config import NormalizerName
 from bench.errors import ConfigError, StoreError
 from bench.records import Status
 from bench.score.normalize import normalizer
 from bench.score.wer import count_words
+from bench.storage import Place
 
 Row = dict[str, Any]
+
+_READ_AT_ONCE = 100  # runs whose texts are held at a time
 
 
 @dataclass(frozen=True)
@@ -43,23 +44,18 @@ def normalizer_named(name: str) -> NormalizerName:
         raise ConfigError(f"score.normalizer={name} is unknown; use one of {', '.join(NormalizerName)}") from None
 
 
-def rescore_study(study_dir: Path, name: NormalizerName) -> Rescored:
+def rescore_study(study_dir: Place, name: NormalizerName) -> Rescored:
     """Score the texts of a study's standing attempts under a normaliser, where that was not done before.
 
-    Each run's scores are on disk before the next run's texts are read, so an interrupted call goes on where it stopped.
+    Each run's scores are on disk before the next run is scored, so an interrupted call goes on where it stopped.
 
     Raises:
         StoreError: There is no such study, another process is running it, or it holds no texts.
     """
     store.standing_attempts(study_dir)  # a lock would need the study's folder
-    try:
-        with FileLock(study_dir / ".lock", timeout=0):
-            store.remove_leftovers(study_dir)
-            return _rescore_locked(study_dir, name)
-    except Timeout:
-        raise StoreError(
-            f"another process is running the study in {study_dir}; wait until it has ended, then score it anew"
-        ) from None
+    with claimed(study_dir, "wait until it has ended, then score it anew"):
+        store.remove_leftovers(study_dir)
+        return _rescore_locked(study_dir, name)
 
 
 def score_texts(texts: Sequence[Row], name: NormalizerName) -> list[Row]:
@@ -81,19 +77,23 @@ def score_texts(texts: Sequence[Row], name: NormalizerName) -> list[Row]:
     ]
 
 
-def _rescore_locked(study_dir: Path, name: NormalizerName) -> Rescored:
-    scored = had = 0
-    for attempt in store.standing_attempts(study_dir):
-        if store.has_scores(study_dir, attempt, name):
-            had += 1
-            continue
-        texts = store.read_texts(study_dir, attempt)
-        if attempt.status is Status.ok or any(map(_is_comparable, texts)):
-            store.write_scores(study_dir, attempt, name, score_texts(texts, name))
-            scored += 1
-    if not scored + had:
+def _rescore_locked(study_dir: Place, name: NormalizerName) -> Rescored:
+    before = store.scored(study_dir, name)
+    wanted = [attempt for attempt in store.standing_attempts(study_dir) if attempt not in before]
+    scored = 0
+    for first in range(0, len(wanted), _READ_AT_ONCE):
+        batch = wanted[first : first + _READ_AT_ONCE]
+        texts: dict[tuple[str, int], list[Row]] = {}
+        for row in store.read_texts(study_dir, batch):
+            texts.setdefault((row["run_id"], row["attempt"]), []).append(row)
+        for attempt in batch:
+            mine = texts.get((attempt.run_id, attempt.attempt), [])
+            if attempt.status is Status.ok or any(map(_is_comparable, mine)):
+                store.write_scores(study_dir, attempt, name, score_texts(mine, name))
+                scored += 1
+    if not scored + len(before):
         raise StoreError(f"no run in {study_dir} has ended well, so there are no texts to score; run the study first")
-    return Rescored(scored, had)
+    return Rescored(scored, len(before))
 
 
 def _is_comparable(row: Row) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.config import AUTO, Config, flatten
+from bench.config import AUTO, Config, flatten, left_to_engine
 from bench.readings import PHASES, Certificate, Sample
 from bench.records import RunResult, TrialOutcome, UtteranceResult, WordCounts
 from bench.schema import PERCENTILES, SCHEMA_VERSION
@@ -24,6 +24,7 @@ def run_row(result: RunResult) -> Row:
     row: Row = {
         **dict(flatten(job.config)),
         **{name: None for name, value in flatten(job.config) if value == AUTO and name.endswith("batch_size")},
+        **{name: None for name, _ in flatten(job.config) if left_to_engine(job.config.decode, name)},
         **_keys(result),
         "trial_number": job.number,
         "point": job.point,

@@ -7,6 +7,7 @@ Schema versions:
     4: the source of the data and its choice, what a race was for.
     5: training: its settings, the fold, how it went, and a table of curves.
     6: of an utterance: its seams, and its signal-to-noise ratio.
+    7: the versions of the packages that an engine consists of, the executor, decode.parity.
 """
 
 import dataclasses
@@ -23,10 +24,10 @@ from bench.readings import PHASES, Counters, Environment, Footprint, MemoryUse, 
 from bench.records import Degeneracy
 from bench.trainings import CurvePoint, Training
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
-# The study has a column of its own.
-_NOT_COLUMNS = {"study"}
+# The study has a column of its own; where a cluster is, is no property of a run.
+_NOT_COLUMNS = {"study", "executor.address"}
 # Where results lie is no property of a run, nor is how its point was chosen; but these say what a run was.
 _NOT_COLUMN_PREFIXES = ("results.", "search.")
 _COLUMNS_NONETHELESS = {"search.racing", "search.holdout"}

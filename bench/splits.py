@@ -16,6 +16,7 @@ from bench.data.sentences import plain
 from bench.errors import ConfigError, DataError
 from bench.records import Utterance
 from bench.search.compose import compose
+from bench.spreadsheet import as_text
 from bench.validation import validate
 
 ROLES = {"train": ("train",), "validation": ("validation", "dev", "valid"), "test": ("test",)}
@@ -232,5 +233,5 @@ def write_clashes(leaks: Leaks, path: Path) -> None:
         for number, clash in enumerate(leaks.clashes, 1):
             for side in (clash.first, clash.second):
                 for item in side.utterances:
-                    place = (item.utterance_id, item.path, item.start_s, item.duration_s)
-                    rows.writerow([number, clash.kind, clash.detail, side.split, *place])
+                    names = map(as_text, (clash.kind, clash.detail, side.split, item.utterance_id, str(item.path)))
+                    rows.writerow([number, *names, item.start_s, item.duration_s])

@@ -4,31 +4,33 @@ import dataclasses
 import signal
 import threading
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
 from bench import store
 from bench.agenda import Agenda
+from bench.claim import Claim, claimed
+from bench.compaction import ROLL_AT, compact
 from bench.config import Config, FoldMethod, Task, flatten
+from bench.damage import set_aside
 from bench.data.holdout import Part
 from bench.errors import StoreError
-from bench.execute.local import LocalExecutor
-from bench.forecast.precision import precision_lines
+from bench.execute.executor import Executor, make_executor
+from bench.execute.local import ENDING
 from bench.jobs import JobMaker
 from bench.ledger import Ledger
-from bench.measure.counters import usable_cpus
 from bench.measure.environment import describe
+from bench.notices import announce
 from bench.readings import Environment
 from bench.records import Job, RunResult, Status
 from bench.schema import SCHEMA_VERSION
 from bench.search.compose import Composed
-from bench.search.journal import FILE_NAME, write_journal
+from bench.search.journal import FILE_NAME, Mirror
 from bench.search.objectives import parse_goal
+from bench.storage import Place, place, workspace
 from bench.training_plan import plan_lines
 
 # No part of a trial's identity, but numbers found in different ways do not compare; a study holds to one.
@@ -50,13 +52,13 @@ class StudyResult:
         unfinished: Runs without a result, by failure or because this start ended before them.
         exhausted: Those of them that have used up their attempts.
         skipped: Impossible points of the grid.
-        interrupted: Whether Ctrl-C ended this start.
+        interrupted: Whether Ctrl-C or another signal ended this start.
         out_of_budget: Which budget ended this start, as a sentence; null where none did.
         invalid: Runs with a result whose timing is not valid.
         reruns: How often any of those has been run again for that, over all starts.
     """
 
-    study_dir: Path
+    study_dir: Place
     planned: int
     executed: int
     unfinished: int
@@ -113,55 +115,55 @@ def run_study(study: Composed, command: str, listener: Listener) -> StudyResult:
     """
     config = study.config
     # Whatever is wrong with the request shows here, before anything of it is on disk.
-    maker = JobMaker(_sources(study))
-    study_dir = Path(config.results.root) / config.study
-    study_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(study_dir / ".lock", timeout=0):
-            return _run_locked(study, maker, study_dir, command, listener)
-    except Timeout:
-        raise StoreError(
-            f"another process is running the study in {study_dir}; wait for it, or choose another name with study=NAME"
-        ) from None
+    maker = JobMaker(study.sources())
+    study_dir = place(config.results.root) / config.study
+    with claimed(study_dir, "wait for it, or choose another name with study=NAME", told=listener.noted) as claim:
+        return _run_claimed(study, maker, study_dir, claim, command, listener)
 
 
-def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str, listener: Listener) -> StudyResult:
+def _run_claimed(
+    study: Composed, maker: JobMaker, study_dir: Place, claim: Claim, command: str, listener: Listener
+) -> StudyResult:
     store.remove_leftovers(study_dir)
-    ledger = Ledger(study_dir)
+    ledger = _readable(study_dir, listener)
     _refuse_other_protocol(study_dir, ledger, study.config)
     agenda = Agenda(study, ledger, maker)
     environment = describe()
     store.write_study(study_dir, _description(study, command, environment, store.read_study(study_dir) or {}))
     if study.config.task is Task.finetune:
         store.write_folds(study_dir, _division(study, maker))
-    _announce(study, maker, agenda, listener)
-    _mirror(study, study_dir, ledger)
+    listener.planned(agenda.planned, agenda.done, len(study.grid.skipped))
+    announce(study, maker, agenda, listener)
+    goal = parse_goal(study.config.search.objectives, study.config.search.constraints)
+    journal = workspace(study_dir) / FILE_NAME
+    mirror = Mirror(journal, study.config.study, lambda: ledger.rows(Part.search), goal, study.space)
+    mirror.write()
     executed, out_of_budget = 0, None
-    with _interruptible() as interrupt:
-        executor: LocalExecutor | None = None
+    with _interruptible() as interrupt, ExitStack() as stack:
+        crew = _Crew(workspace(study_dir) / "logs", environment, listener, stack)
         while not interrupt.is_set():
-            # A search that its budget has ended is still to be judged.
-            job = (None if out_of_budget else agenda.next()) or agenda.verdict_job()
-            if job is None:
-                break
-            if (over := _over_budget(ledger, job)) is not None:
+            job = _next_job(agenda, crew, out_of_budget)
+            if job is not None and (over := _over_budget(ledger, job, crew.under_way)) is not None:
                 out_of_budget = over
                 if job.part == Part.holdout:
                     break
                 continue
-            if executor is None:  # a study that is done needs none
-                executor = _ready(study_dir, environment, agenda.remaining(job), listener)
-            result = agenda.ended(job, environment) or executor.execute(job, listener.progressed)
+            if job is None and not crew.under_way:
+                break
+            result = crew.next() if job is None else agenda.ended(job, environment)
+            if result is None:
+                assert job is not None
+                crew.start(job, agenda)
+                continue
+            claim.require()
             row = ledger.write(result)
-            _mirror(study, study_dir, ledger)
-            agenda.refuse_unmeasured(row)
+            mirror.follow()
+            agenda.take_note(result, row)
             executed += 1
-            # What fails on purpose would only fail again.
-            may_differ = result.retryable or result.status is Status.ok
-            will_retry = may_differ and ledger.wants(job.run_id, job.config)
-            if will_retry:
-                agenda.again(job)
-            listener.finished(result, will_retry)
+            listener.finished(result, _is_tried_again(result, ledger, agenda))
+            if ledger.unmerged >= ROLL_AT:  # between runs, so that where one runs at a time it disturbs none
+                _compact(study_dir, ledger, listener)
+    mirror.write()
     if agenda.exhausted:
         asked = study.config.search.trials
         listener.warned(f"every possible point of the space has been tried; search.trials={asked} asks for more")
@@ -182,106 +184,159 @@ def _run_locked(study: Composed, maker: JobMaker, study_dir: Path, command: str,
     )
 
 
-def _ready(study_dir: Path, environment: Environment, jobs: Sequence[Job], listener: Listener) -> LocalExecutor:
-    """Start what executes runs, and say what trainings will take before the first."""
-    trains = bool(jobs[0].training)
-    executor = LocalExecutor(study_dir / "logs", environment, trains)
-    executor.warm_up()
-    for line in plan_lines(jobs, executor) if trains else ():
-        listener.noted(line)
-    return executor
+def _readable(study_dir: Place, listener: Listener) -> Ledger:
+    """Read what a study has on disk, and set aside what cannot be read.
+
+    Raises:
+        StoreError: Something else is wrong with it.
+    """
+    for line in set_aside(study_dir):
+        listener.warned(line)
+    try:
+        return Ledger(study_dir)
+    except StoreError:
+        found = set_aside(study_dir, thorough=True)
+        if not found:
+            raise
+        for line in found:
+            listener.warned(line)
+        return Ledger(study_dir)
 
 
-def _announce(study: Composed, maker: JobMaker, agenda: Agenda, listener: Listener) -> None:
-    """Tell what is going to happen, and what is good to know before it does."""
-    listener.planned(agenda.planned, agenda.done, len(study.grid.skipped))
-    if agenda.done < agenda.planned:
-        for line in precision_lines(_sources(study), maker) if study.config.task is Task.transcribe else ():
-            listener.noted(line)
-        for line in _of_the_data(study, maker):
-            listener.noted(line)
-    if warning := _oversubscription(agenda.jobs):
-        listener.warned(warning)
+class _Crew:
+    """What executes the runs, from the first of them on: a study that is done needs none.
+
+    Attributes:
+        under_way: Runs that have been started and not ended.
+    """
+
+    def __init__(self, log_dir: Path, environment: Environment, listener: Listener, stack: ExitStack) -> None:
+        self._log_dir = log_dir
+        self._environment = environment
+        self._listener = listener
+        self._stack = stack
+        self._executor: Executor | None = None
+        self.under_way = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another run may be started now."""
+        return self._executor is None or self._executor.has_room
+
+    def start(self, job: Job, agenda: Agenda) -> None:
+        """Start a run; before the first that trains, say what all of them will take."""
+        if self._executor is None:
+            trains = bool(job.training)
+            told = self._listener.progressed
+            self._executor = make_executor(job.config, self._log_dir, self._environment, trains, told)
+            self._stack.callback(self._executor.close)
+            self._executor.warm_up()
+            for line in plan_lines(agenda.remaining(job), self._executor) if trains else ():
+                self._listener.noted(line)
+        self._executor.start(job)
+        self.under_way += 1
+
+    def next(self) -> RunResult:
+        """Wait for the next run that ends."""
+        assert self._executor is not None
+        result = self._executor.next()
+        self.under_way -= 1
+        return result
 
 
-def _of_the_data(study: Composed, maker: JobMaker) -> list[str]:
-    """Say what there is to know of the data of a fine-tuning study."""
-    told: dict[str, None] = {}
-    for config in _sources(study):
-        if config.task is Task.finetune:
-            told |= dict.fromkeys(maker.sets(config).told)
-            if config.finetune.folds.method is not FoldMethod.none:
-                told |= dict.fromkeys(maker.folds(config).told)
-    return list(told)
+def _next_job(agenda: Agenda, crew: _Crew, out_of_budget: str | None) -> Job | None:
+    """Choose the run to start now; null where there is none, or no room for it.
+
+    A search that its budget has ended is still to be judged, once all of it has ended.
+    """
+    if not crew.has_room:
+        return None
+    job = None if out_of_budget else agenda.next()
+    return job or (None if crew.under_way else agenda.verdict_job())
+
+
+def _is_tried_again(result: RunResult, ledger: Ledger, agenda: Agenda) -> bool:
+    """Put a run on the agenda once more where it is wanted; tells whether it is. What fails on purpose would again."""
+    may_differ = result.retryable or result.status is Status.ok
+    again = may_differ and ledger.wants(result.job.run_id, result.job.config)
+    if again:
+        agenda.again(result.job)
+    return again
+
+
+def _compact(study_dir: Place, ledger: Ledger, listener: Listener) -> None:
+    """Merge the files of the runs so far; what cannot be merged keeps its file, and the study goes on."""
+    try:
+        left = compact(study_dir, listener.progressed).left
+    except (StoreError, OSError) as error:
+        left = (str(error),)
+    for line in left:
+        listener.warned(f"not merged: {line}")
+    ledger.unmerged = 0
 
 
 def _division(study: Composed, maker: JobMaker) -> list[dict[str, Any]]:
     """Describe how the training data of a study is divided, a row an utterance and repeat."""
     rows: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for config in _sources(study):
+    for config in study.sources():
         if config.finetune.folds.method is FoldMethod.none:
             continue
         data, folds = maker.sets(config).training, maker.folds(config)
         for fold in folds.folds:
-            for place in fold.validation:
-                name = data.utterances[place].utterance_id
+            for index in fold.validation:
+                name = data.utterances[index].utterance_id
                 rows[data.fingerprint, name, fold.repeat] = {
                     "data.fingerprint": data.fingerprint,
                     "utterance_id": name,
-                    "group": folds.groups[place],
+                    "group": folds.groups[index],
                     "repeat": fold.repeat,
                     "fold": fold.number,
                 }
     return list(rows.values())
 
 
-def _sources(study: Composed) -> list[Config]:
-    """List configurations with every model and data set that the study may run."""
-    return [*study.grid.points, *(study.points.sources() if study.searches and study.points else ())]
-
-
-def _mirror(study: Composed, study_dir: Path, ledger: Ledger) -> None:
-    """Let people look at the study in optuna-dashboard."""
-    search = study.config.search
-    goal = parse_goal(search.objectives, search.constraints)
-    write_journal(study_dir / FILE_NAME, study.config.study, ledger.rows(Part.search), goal, study.space)
-
-
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """End the body at Ctrl-C, and remember it.
+    """End the body at Ctrl-C, SIGTERM or SIGHUP, and remember it; a second of them kills the driver at once.
 
     The exception alone is not enough: raised inside a destructor or a callback of some library, it is printed and lost.
+    A driver that is killed loses no more than one that is interrupted: every file is written whole or not at all, and a
+    run's process leaves when its driver is gone.
     """
     seen = threading.Event()
+    before: dict[int, Any] = {}
 
     def handle(number: int, frame: types.FrameType | None) -> None:
         seen.set()
+        for one in before:
+            signal.signal(one, signal.SIG_DFL)
         signal.default_int_handler(number, frame)
 
-    # Whoever handles the signal in another way, or runs studies in a thread, keeps to that.
-    ours = threading.current_thread() is threading.main_thread() and (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if ours:
-        signal.signal(signal.SIGINT, handle)
+    # Whoever handles a signal in another way, ignores it, or runs studies in a thread, keeps to that.
+    if threading.current_thread() is threading.main_thread():
+        usual = (signal.default_int_handler, signal.SIG_DFL)
+        before = {one: handler for one in ENDING if (handler := signal.getsignal(one)) in usual}
+    for one in before:
+        signal.signal(one, handle)
     try:
         yield seen
     except KeyboardInterrupt:
         seen.set()
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
-def _over_budget(ledger: Ledger, job: Job) -> str | None:
+def _over_budget(ledger: Ledger, job: Job, under_way: int) -> str | None:
     """Say which budget another run of the usual length would break; null where none would.
 
-    Where data is kept aside, the time to judge on it is held back.
+    Where data is kept aside, the time to judge on it is held back. Runs that are under way are taken to be usual, too.
     """
     config, search = job.config, job.config.search
+    if search.budget_s is None and search.budget_cost is None:
+        return None
     prices = dict(flatten(config.measure.price_per_hour))
-    spent_s, next_s = ledger.spent_s(), ledger.typical_s()
+    spent_s, next_s = ledger.spent_s(), ledger.typical_s() * (1 + under_way)
     if search.holdout and job.part == Part.search:
         next_s *= 2
     if search.budget_s is not None and spent_s + next_s > search.budget_s:
@@ -294,15 +349,7 @@ def _over_budget(ledger: Ledger, job: Job) -> str | None:
     return None
 
 
-def _oversubscription(jobs: Iterable[Job]) -> str | None:
-    most = max((job.config.threads or 0 for job in jobs if job.config.device == "cpu"), default=0)
-    usable = usable_cpus()
-    if most <= usable:
-        return None
-    return f"threads={most} is more than the {usable:g} processors this process may use; they will wait for each other"
-
-
-def _refuse_other_protocol(study_dir: Path, ledger: Ledger, config: Config) -> None:
+def _refuse_other_protocol(study_dir: Place, ledger: Ledger, config: Config) -> None:
     """Refuse to mix rows that were measured or scored in different ways.
 
     Raises:

@@ -4,15 +4,16 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 from bench.config import flatten
 from bench.data.lengths import lengths_s
+from bench.execute.executor import Executor
 from bench.execute.local import LocalExecutor
 from bench.jobs import JobMaker
 from bench.measure.environment import describe
 from bench.records import Job, RunResult, Status, Utterance
 from bench.search.compose import Composed
+from bench.storage import place, workspace
 
 _STEPS = 4  # the first of which pays for what is set up once, and is of the longest utterances
 _FEWEST = 4  # utterances to transcribe
@@ -27,13 +28,13 @@ def plan_study(study: Composed) -> list[str]:
     config = study.config
     maker = JobMaker(study.grid.points)
     jobs = [job for candidate in study.grid.candidates for job in maker.jobs(candidate)]
-    logs = Path(config.results.root) / config.study / "logs"
+    logs = workspace(place(config.results.root) / config.study) / "logs"
     executor = LocalExecutor(logs, describe(), trains=True)
     executor.warm_up()
     return plan_lines(jobs, executor)
 
 
-def plan_lines(jobs: Sequence[Job], executor: LocalExecutor) -> list[str]:
+def plan_lines(jobs: Sequence[Job], executor: Executor) -> list[str]:
     """Try the first of some runs in small, and say what all of them will take.
 
     Args:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.config import AUTO, Config, DecodeConfig, OnError, Task, Weights
+from bench.config import AUTO, Config, DecodeConfig, OnError, Parity, Task, Weights
 from bench.data.audio import load_recordings
 from bench.errors import AudioError
 from bench.inference.batch_size import largest
 from bench.inference.engine import Engine
-from bench.inference.models import load_engine
+from bench.inference.engines import engine_version, load_engine
 from bench.inference.passes import Work
 from bench.inference.seams import seams_s
 from bench.inference.transcribe import Plans, decode_once, plan, transcribe
@@ -142,7 +142,7 @@ def _transcribed(job: Job, mark: Mark) -> TrialOutcome:
         memory=use,
         utterances=_score(job.utterances, loaded.recordings, timed.transcripts, latency_s, engine.rate_hz, config),
         batch_size=work.batch_size,
-        batch_size_searched=isinstance(config.decode.batch_size, str),
+        batch_size_searched=config.decode.parity is Parity.locked and isinstance(config.decode.batch_size, str),
         audio_files_decoded=loaded.decoded,
         files_s=loading.files_s,
         single_stream_s=single_stream_s,
@@ -150,7 +150,7 @@ def _transcribed(job: Job, mark: Mark) -> TrialOutcome:
         counters=timed.counters,
         standing=None if referee is None else referee.standing,
         footprint=engine.footprint,
-        runtime=device.runtime(),
+        runtime=replace(device.runtime(), engine_version=engine_version(config.engine)),
     )
 
 
@@ -242,7 +242,8 @@ def _prepare(
             f" {unusable[0]}"
         )
     plans = plan(engine, recordings, config.decode)
-    batch_size = config.decode.batch_size
+    # An engine that decodes by its own defaults takes one recording after another.
+    batch_size = 1 if config.decode.parity is Parity.native else config.decode.batch_size
     if isinstance(batch_size, str):
         mark("batch size")
         batch_size = largest_batch(engine, recordings, plans, config)

@@ -10,6 +10,7 @@ from bench.config import (
     DataSource,
     DecodeConfig,
     Engine,
+    ExecutorKind,
     FoldMethod,
     Merge,
     PriceConfig,
@@ -19,6 +20,7 @@ from bench.config import (
     Task,
     flatten,
 )
+from bench.config.engines import engine_names
 from bench.errors import ConfigError, ImpossiblePoint
 
 
@@ -31,7 +33,9 @@ def validate(config: Config) -> None:
     """
     _validate_study_name(config.study)
     _validate_device(config.device)
+    _validate_engine(config.engine)
     _validate_counts(config)
+    _validate_executor(config)
     _validate_prices(config.measure.price_per_hour)
     _validate_search(config)
     _validate_data(config.data)
@@ -106,11 +110,12 @@ def _validate_sets(config: Config) -> None:
             f"measure.replicates={config.measure.replicates}: the runs of a training are its folds; use"
             " finetune.folds.repeats"
         )
-    if config.engine is not Engine.transformers:
+    if config.engine != Engine.transformers:
         raise ConfigError(f"engine={config.engine} trains nothing; use engine=transformers with task=finetune")
 
 
 _MOST = 2**31 - 1
+_MOST_REPLICATES = 100_000  # each is a run, and all are listed before the first
 _SHORTEST_CHUNK_S = 0.1
 _LONGEST_NAME = 200  # file systems allow 255 bytes, and temporary names need some of them
 
@@ -130,6 +135,13 @@ def _validate_device(device: str) -> None:
         raise ConfigError(f"device={device!r} is unknown; use cpu, cuda, cuda:1 or mps")
 
 
+def _validate_engine(name: str) -> None:
+    if name not in set(Engine) and name not in engine_names():  # asking packages takes a while
+        raise ConfigError(
+            f"engine={name} is unknown; use one of {', '.join(engine_names())}, or install the package that offers it"
+        )
+
+
 def _validate_counts(config: Config) -> None:
     batch_size = config.decode.batch_size
     if isinstance(batch_size, str) and batch_size != AUTO:
@@ -147,9 +159,10 @@ def _validate_counts(config: Config) -> None:
         ("seed", config.seed, 0, 2**32 - 1),
         ("measure.warmup", config.measure.warmup, 0, _MOST),
         ("measure.repeats", config.measure.repeats, 1, _MOST),
-        ("measure.replicates", config.measure.replicates, 1, _MOST),
+        ("measure.replicates", config.measure.replicates, 1, _MOST_REPLICATES),
         ("measure.single_stream", config.measure.single_stream, 0, _MOST),
         ("measure.rerun_invalid", config.measure.rerun_invalid, 0, _MOST),
+        ("executor.workers", config.executor.workers, 1, 1024),
         ("executor.max_attempts", config.executor.max_attempts, 1, _MOST),
         ("search.trials", config.search.trials, 1, _MOST),
     ]
@@ -168,6 +181,28 @@ def _validate_counts(config: Config) -> None:
             raise ConfigError(f"{name}={limit:g} must be a number of seconds above 0, or null for no limit")
     if config.decode.task not in (None, "transcribe", "translate"):
         raise ConfigError(f"decode.task={config.decode.task} is unknown; use transcribe, translate or null")
+
+
+def _validate_executor(config: Config) -> None:
+    executor = config.executor
+    if executor.memory_gib is not None and not 0 < executor.memory_gib < math.inf:
+        raise ConfigError(f"executor.memory_gib={executor.memory_gib:g} must be a number above 0, or null for any node")
+    if executor.kind is ExecutorKind.ray:
+        if ":" in config.device:
+            raise ConfigError(f"device={config.device}: Ray chooses which GPU a run gets; use device=cuda")
+        if config.device == "mps":
+            raise ConfigError("device=mps is known to no Ray cluster; use executor=local")
+        return
+    for name, value in (("address", executor.address), ("memory_gib", executor.memory_gib)):
+        if value is not None:
+            raise ConfigError(f"executor.{name}={value} is for a Ray cluster; add executor=ray, or leave it out")
+    if executor.workers is None:
+        raise ConfigError("executor.workers=null leaves the number of runs at a time to Ray; give one, or executor=ray")
+    if executor.workers > 1 and config.measure.rerun_invalid:
+        raise ConfigError(
+            f"measure.rerun_invalid={config.measure.rerun_invalid} is for timings, and of runs that share a machine"
+            f" (executor.workers={executor.workers}) none is valid; use executor.workers=1, or leave it out"
+        )
 
 
 def _validate_prices(prices: PriceConfig) -> None:

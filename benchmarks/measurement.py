@@ -11,8 +11,8 @@
 import argparse
 import contextlib
 import dataclasses
+import json
 import multiprocessing
-import pickle
 import re
 import subprocess
 import sys
@@ -66,7 +66,7 @@ class _Silent:
 def main() -> None:
     """Run all checks, or serve as the process of one run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, help="execute the pickled job in this file, in this very process")
+    parser.add_argument("--run", type=Path, help="execute the run with the settings in this file, in this very process")
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--runs", type=int, default=7, help="runs of each setting")
     options = parser.parse_args()
@@ -86,9 +86,13 @@ def _run_here(path: Path) -> None:
     """Execute one run in this process and print the peak it reports."""
     from bench.trial import run
 
-    job: Job = pickle.loads(path.read_bytes())  # noqa: S301 - written by this very program a moment ago
-    memory = run(job, _nobody).memory
+    memory = run(_job(json.loads(path.read_text())), _nobody).memory
     print(max(memory.load_peak_rss_mib or 0.0, memory.peak_rss_mib or 0.0))
+
+
+def _job(settings: list[str]) -> Job:
+    (job,) = JobMaker([]).jobs(_composed(settings).grid.candidates[0])
+    return job
 
 
 def _nobody(phase: str) -> None:
@@ -96,9 +100,8 @@ def _nobody(phase: str) -> None:
 
 
 def _print_peak(folder: Path, settings: list[str], what: str) -> None:
-    (job,) = JobMaker([]).jobs(_composed(settings).grid.candidates[0])
-    written = folder / "job"
-    written.write_bytes(pickle.dumps(job))
+    written = folder / "settings.json"
+    written.write_text(json.dumps(settings))
     command = ["/usr/bin/time", "-v", sys.executable, "-m", "benchmarks.measurement", "--run", str(written)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     ours = float(done.stdout.splitlines()[-1])

@@ -65,7 +65,7 @@ def _write_repeated(path: Path, minutes: int) -> None:
 
 def _peaks(path: Path) -> tuple[float, float]:
     """Anonymous memory after loading and at most from then on, in MiB."""
-    from bench.inference.models import load_engine
+    from bench.inference.engines import load_engine
     from bench.inference.transcribe import transcribe
     from bench.measure.clock import PhaseClock
     from bench.measure.memory import bound_heap

@@ -113,7 +113,7 @@ def _serve(one: Contestant) -> None:
 
 
 def _ours(one: Contestant) -> Callable[[Samples], tuple[str, dict[str, float]]]:
-    from bench.inference.models import load_engine
+    from bench.inference.engines import load_engine
     from bench.inference.transcribe import transcribe
     from bench.measure.clock import PhaseClock
     from bench.readings import PHASES

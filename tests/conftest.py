@@ -7,6 +7,7 @@ import subprocess
 import sys
 import wave
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +27,7 @@ BASE_HZ = 440
 def own_audio_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the audio that tests decode out of the user's cache; models and recordings, slow to make, stay shared."""
     folder = tmp_path_factory.mktemp("cache")
-    for shared in ("architectures", "models", "recordings"):
+    for shared in ("architectures", "models", "onnx", "recordings"):
         users = cache_root() / shared
         users.mkdir(parents=True, exist_ok=True)
         (folder / shared).symlink_to(users, target_is_directory=True)
@@ -136,6 +137,17 @@ def tone_manifest(tmp_path: Path, write_wav: Callable[..., Path]) -> Callable[..
                 wav = write_wav(tmp_path / "tones" / f"{number}.wav", length)
                 rows.writerow([wav.relative_to(tmp_path).as_posix(), " ".join(["word"] * round(2 * length))])
         return manifest
+
+    return write
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[Counter[str]], None]:
+    """Make `tell(counts)`: print what a test counted, whether it passes or not."""
+
+    def write(counts: Counter[str]) -> None:
+        with capsys.disabled():
+            sys.stdout.write("\n" + ", ".join(f"{what} {number}" for what, number in counts.items()) + "\n")
 
     return write
 

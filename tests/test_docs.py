@@ -38,14 +38,34 @@ def test_command_is_understood(command: str) -> None:
         assert _parser().parse_args([verb, *arguments]).command is not None
 
 
-@pytest.mark.parametrize("guide", ["compare.md", "export.md"])
+@pytest.mark.parametrize("guide", ["compare.md", "engines.md", "export.md", "storage.md"])
 def test_commands_of_a_guide_are_understood(guide: str) -> None:
     blocks = re.findall(
         r"^```sh\n(.*?)^```$", (ROOT / "docs" / guide).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
     commands = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
     assert commands
-    assert all(_parser().parse_args(command).command is not None for command in commands)
+    for verb, *arguments in commands:
+        if verb == "run":
+            assert compose(arguments) is not None
+        else:
+            assert _parser().parse_args([verb, *arguments]).command is not None
+
+
+def test_commands_of_the_cluster_guide_compose() -> None:
+    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    blocks = dict.fromkeys(("sh", "bash", "yaml"), "")
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        blocks[language] += block
+    commands = [shlex.split(line) for line in blocks["sh"].splitlines()]
+    # Within the scripts a command goes on to the end of its quotes, or of the script.
+    for script in (blocks["bash"], blocks["yaml"]):
+        commands += [shlex.split(found) for found in re.findall(r"asr-sweep run [^'#]*", script)]
+    assert len(commands) >= 5
+    for command in commands:
+        study = compose(command[2:])
+        assert study is not None
+        assert study.config.executor.workers != 1
 
 
 def test_links_and_pictures_exist() -> None:

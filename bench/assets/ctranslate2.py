@@ -13,6 +13,7 @@ believed before the bytes that it promises are seen to be there.
 """
 
 import math
+import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class StoredModel:
 class _Reader:
     """A place in a block of bytes, which moves forward only over bytes that exist."""
 
-    def __init__(self, content: bytes, source: str) -> None:
+    def __init__(self, content: bytes | mmap.mmap, source: str) -> None:
         self._content = content
         self._source = source
         self._offset = 0
@@ -111,11 +112,11 @@ class _Reader:
         return np.frombuffer(self.take(size, name), dtype=dtype).reshape(shape)
 
 
-def parse_model(content: bytes, source: str) -> StoredModel:
+def parse_model(content: bytes | mmap.mmap, source: str) -> StoredModel:
     """Read a `model.bin`.
 
     Args:
-        content: The whole file.
+        content: The whole file, read or mapped.
         source: Where it came from, for messages.
 
     Returns:

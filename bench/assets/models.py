@@ -56,7 +56,7 @@ def locate(name: str, weights: Weights = Weights.pretrained) -> LocalModel:
     elif name.startswith(("/", "./", "../", "~")):
         raise ModelError(f"model.name={name} is no folder; give a local model's folder or a model-hub id")
     else:
-        folder = _fetched(name, wanted)
+        folder = fetched(name, wanted)
     files = sorted(path for pattern in wanted for path in folder.glob(pattern))
     if weights is Weights.random and not (folder / "config.json").is_file():
         raise ModelError(
@@ -124,7 +124,16 @@ def _architecture(name: str, weights: Weights) -> Path:
     return ensure_architecture(name)
 
 
-def _fetched(name: str, wanted: Sequence[str]) -> Path:
+def fetched(name: str, wanted: Sequence[str]) -> Path:
+    """Fetch files of a model from the model hub, once.
+
+    Args:
+        name: Model-hub id.
+        wanted: Patterns of the files' names.
+
+    Raises:
+        ModelError: The hub cannot be reached or has no such model.
+    """
     import huggingface_hub  # slow to import, and of no use to who brings the weights along
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -23,6 +23,7 @@ CONVERTER_VERSION: Final = 1
 MODEL_FILE: Final = "model.bin"
 SETTINGS_FILE: Final = "config.json"
 TOKENIZER_FILE: Final = "tokenizer.json"
+VOCABULARY_FILE: Final = "vocabulary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,23 @@ def is_packaged(name: str) -> bool:
     return name in PACKAGED_MODELS
 
 
+def ensure_ctranslate2(name: str) -> Path:
+    """Folder of a packaged model in CTranslate2's own format; one that lies in pieces is joined at the first call.
+
+    Args:
+        name: A name for which `is_packaged` is true.
+
+    Raises:
+        AssetError: The name is unknown, one of its packages is not installed, the files of one in pieces are not those
+            expected, or the cache cannot be written.
+    """
+    model = _find(name)
+    if model.pieces == (MODEL_FILE,):
+        return ctranslate2_folder(name)
+    entry = weights_entry(name)
+    return publish(entry.with_name(f"{entry.name}-ctranslate2"), lambda folder: _join(model, folder))
+
+
 def ctranslate2_folder(name: str) -> Path:
     """Folder of a packaged model in CTranslate2's own format, as faster-whisper loads it.
 
@@ -140,7 +158,7 @@ def ctranslate2_folder(name: str) -> Path:
     """
     model = _find(name)
     if model.pieces != (MODEL_FILE,) or len(model.packages) != 1:
-        raise AssetError(f"{name} lies in pieces, which CTranslate2 cannot load; use the transformers engine for it")
+        raise AssetError(f"{name} lies in pieces, which CTranslate2 cannot load; `ensure_ctranslate2` joins them")
     return _folder(model.packages[0], model.extra)
 
 
@@ -184,6 +202,28 @@ def _folder(package: ModelPackage, extra: str) -> Path:
     return package_folder(package.module, package.requirement, extra) / package.folder
 
 
+def _read(model: PackagedModel) -> dict[str, bytes]:
+    """Read all files of a model that have checksums."""
+    return {
+        name: read_checked(_folder(package, model.extra) / name, sha256, package.requirement)
+        for package in model.packages
+        for name, sha256 in package.sha256.items()
+    }
+
+
+def _join(model: PackagedModel, target: Path) -> None:
+    """Fill `target` with the CTranslate2 form of a model that lies in pieces."""
+    content = _read(model)
+    (target / MODEL_FILE).write_bytes(b"".join(content[name] for name in model.pieces))
+    for name in (SETTINGS_FILE, TOKENIZER_FILE):
+        (target / name).write_bytes(content[name])
+    # CTranslate2 wants the tokens listed by themselves, too; the packages list them unchecked.
+    tokenizer = json.loads(content[TOKENIZER_FILE])
+    numbers = dict(tokenizer["model"]["vocab"]) | {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+    tokens = sorted(numbers, key=numbers.__getitem__)
+    (target / VOCABULARY_FILE).write_text(json.dumps(tokens, ensure_ascii=False), encoding="utf-8", newline="\n")
+
+
 def _convert(model: PackagedModel, target: Path) -> None:
     """Fill `target` with the transformers form of a model."""
     # The names of known models must cost nothing; numpy and safetensors are needed here alone.
@@ -193,13 +233,8 @@ def _convert(model: PackagedModel, target: Path) -> None:
     from bench.assets.whisper_files import small_files
     from bench.assets.whisper_mapping import map_whisper
 
-    folders = [_folder(package, model.extra) for package in model.packages]
-    content = {
-        name: read_checked(folder / name, sha256, package.requirement)
-        for folder, package in zip(folders, model.packages, strict=True)
-        for name, sha256 in package.sha256.items()
-    }
-    source = " and ".join(map(str, folders))
+    content = _read(model)
+    source = " and ".join(str(_folder(package, model.extra)) for package in model.packages)
     weights = map_whisper(parse_model(b"".join(content[name] for name in model.pieces), source), source)
     # Not `save_file`, which keeps the file from everybody but its owner, whatever the umask says.
     (target / "model.safetensors").write_bytes(save(dict(weights.tensors), metadata={"format": "pt"}))

@@ -8,6 +8,7 @@ schema, so an unknown key or a wrong type is refused before anything runs. Which
 from bench.config.study import (
     Config,
     ExecutorConfig,
+    ExecutorKind,
     OnOom,
     ResultsConfig,
     Sampler,
@@ -34,6 +35,7 @@ from bench.config.training import (
 from bench.config.trial import (
     AUTO,
     SPLIT,
+    TAKEN_NATIVELY,
     Attention,
     Choice,
     DataConfig,
@@ -47,16 +49,19 @@ from bench.config.trial import (
     ModelConfig,
     NormalizerName,
     OnError,
+    Parity,
     PriceConfig,
     ScoreConfig,
     Strategy,
     SyntheticConfig,
     Weights,
+    left_to_engine,
 )
 
 __all__ = [
     "AUTO",
     "SPLIT",
+    "TAKEN_NATIVELY",
     "Attention",
     "AugmentConfig",
     "Checkpointing",
@@ -68,6 +73,7 @@ __all__ = [
     "DecodeConfig",
     "Engine",
     "ExecutorConfig",
+    "ExecutorKind",
     "FinetuneConfig",
     "FinetuneTestConfig",
     "FoldMethod",
@@ -84,6 +90,7 @@ __all__ = [
     "OnOom",
     "Optimizer",
     "OptimizerConfig",
+    "Parity",
     "Precision",
     "PriceConfig",
     "ResultsConfig",
@@ -97,4 +104,5 @@ __all__ = [
     "Task",
     "Weights",
     "flatten",
+    "left_to_engine",
 ]

@@ -1,7 +1,10 @@
 """A study: which trials it has, how they are chosen and executed, and where results go."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+import functools
+import operator
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, is_dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -16,15 +19,31 @@ class Task(StrEnum):
     finetune = "finetune"
 
 
+class ExecutorKind(StrEnum):
+    """Where runs are executed: on this machine, or on the nodes of a Ray cluster."""
+
+    local = "local"
+    ray = "ray"
+
+
 @dataclass(frozen=True)
 class ExecutorConfig:
     """How runs are executed.
 
     Attributes:
+        kind: Where.
+        workers: Runs at a time. More than one share this machine, and none of their timings is valid. Null is as many
+            as a Ray cluster has room for.
+        address: An existing Ray cluster, ``HOST:PORT`` or ``auto``; null starts one on this machine.
+        memory_gib: Memory that a run on Ray asks for, in GiB; null asks for none in particular.
         timeout_s: Wall-clock limit of one run in seconds; null is no limit.
         max_attempts: Attempts at a run that ends in ``error`` or ``timeout``, over all starts of the study.
     """
 
+    kind: ExecutorKind = ExecutorKind.local
+    workers: int | None = 1
+    address: str | None = None
+    memory_gib: float | None = None
     timeout_s: float | None = None
     max_attempts: int = 3
 
@@ -113,7 +132,7 @@ class Config:
     Attributes:
         study: Name of the study, a folder under ``results.root``.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        engine: What executes the model.
+        engine: What executes the model: one of :class:`Engine`, or an engine that an installed package offers.
         threads: CPU threads of the run; null leaves the library's choice.
         seed: Seeds the order of the grid and every random generator of a run.
         task: What a trial is.
@@ -122,7 +141,7 @@ class Config:
     study: str = "default"
     task: Task = Task.transcribe
     device: str = "cpu"
-    engine: Engine = Engine.transformers
+    engine: str = Engine.transformers.value
     threads: int | None = None
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -138,9 +157,18 @@ class Config:
 
 def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield ``(dotted name, value)`` of every leaf, in declaration order; enums become their plain strings."""
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if is_dataclass(value):
-            yield from flatten(value, f"{prefix}{item.name}.")
+    for name, get in _leaves(config.__class__):
+        value = get(config)
+        yield prefix + name, value.value if isinstance(value, StrEnum) else value
+
+
+@functools.cache  # a grid flattens each of its points, several times
+def _leaves(kind: type, prefix: str = "") -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """List the leaves of a dataclass by their dotted names, with what reads each."""
+    found: list[tuple[str, Callable[[Any], Any]]] = []
+    for name, annotation in typing.get_type_hints(kind).items():
+        if is_dataclass(annotation):
+            found += _leaves(typing.cast(type, annotation), f"{prefix}{name}.")
         else:
-            yield prefix + item.name, value.value if isinstance(value, StrEnum) else value
+            found.append((prefix + name, operator.attrgetter(prefix + name)))
+    return tuple(found)

@@ -5,18 +5,25 @@ from enum import StrEnum
 
 
 class Engine(StrEnum):
-    """What executes a model."""
+    """Engines that come with the harness; other packages may offer more (see :mod:`bench.config.engines`)."""
 
     transformers = "transformers"
+    faster_whisper = "faster_whisper"
+    onnxruntime = "onnxruntime"
     fake = "fake"
 
 
 class DType(StrEnum):
-    """Numeric type of the weights and activations."""
+    """Numeric type of the weights and activations.
+
+    With ``int8`` the weights of matrix products are whole numbers, scaled by row or by matrix, activations are rounded
+    to such numbers at each product, and all else is float32.
+    """
 
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
+    int8 = "int8"
 
 
 class Weights(StrEnum):
@@ -74,6 +81,17 @@ class Strategy(StrEnum):
     chunked = "chunked"
     vad = "vad"
     sequential = "sequential"
+
+
+class Parity(StrEnum):
+    """Whether engines decode alike.
+
+    ``locked`` gives every engine the same windows, features and settings, and refuses what it cannot honour (see
+    :mod:`bench.inference.parity`). ``native`` runs each on whole recordings, by defaults of its own, as its users do.
+    """
+
+    locked = "locked"
+    native = "native"
 
 
 class Merge(StrEnum):
@@ -221,6 +239,8 @@ class DecodeConfig:
         timestamps: Let the model predict segment times, and use them at the seams.
         language: Language code for multilingual models; null lets the model decide.
         task: ``transcribe`` or ``translate`` for multilingual models; null leaves the model's default.
+        parity: Whether engines decode alike, or each by its own defaults, which then replace all settings here but
+            ``language`` and ``task``.
     """
 
     strategy: Strategy = Strategy.chunked
@@ -233,6 +253,22 @@ class DecodeConfig:
     timestamps: bool = False
     language: str | None = None
     task: str | None = None
+    parity: Parity = Parity.locked
+
+
+TAKEN_NATIVELY = ("language", "task", "parity")
+"""The settings under ``decode`` that ``decode.parity=native`` does not leave to the engine."""
+
+
+def left_to_engine(decode: DecodeConfig, name: str) -> bool:
+    """Tell whether a setting has no effect since the engine decodes by its own defaults (``decode.parity=native``).
+
+    Args:
+        decode: How audio becomes text.
+        name: The setting's dotted name.
+    """
+    group, _, field_name = name.partition(".")
+    return decode.parity is Parity.native and group == "decode" and field_name not in TAKEN_NATIVELY
 
 
 @dataclass(frozen=True)

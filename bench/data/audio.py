@@ -125,9 +125,7 @@ def native_rate_hz(path: Path) -> int:
         AudioError: The file is missing, holds no audio, or is none that FFmpeg knows.
     """
     with _named(path), opened(path) as container:
-        if not container.streams.audio:
-            raise ValueError("it has no audio stream")
-        return int(container.streams.audio[0].rate)
+        return int(_audio_stream(container).rate)
 
 
 def _entry_name(path: Path, content: str, rate_hz: int) -> str:
@@ -149,9 +147,7 @@ def _decode(path: Path, content: str, rate_hz: int) -> Iterator[Samples]:
     """
     count = 0
     with _named(path), opened(path) as container:
-        if not container.streams.audio:
-            raise ValueError("it has no audio stream")
-        stream = container.streams.audio[0]
+        stream = _audio_stream(container)
         promised = promised_s(path, container, stream)
         for block in _resampled(_mono(path, container, stream), stream.rate, rate_hz):
             count += len(block)
@@ -162,6 +158,15 @@ def _decode(path: Path, content: str, rate_hz: int) -> Iterator[Samples]:
         raise AudioError(f"{path} is shorter than one sample at {rate_hz} Hz; take it out of the manifest")
     if _fingerprint(path) != content:
         raise AudioError(f"{path} changed while it was decoded; run again once it is complete")
+
+
+def _audio_stream(container: av.container.InputContainer) -> av.AudioStream:
+    if not container.streams.audio:
+        raise ValueError("it has no audio stream")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:  # what it names has no decoder here, and it no rate
+        raise ValueError("its audio is in no codec that FFmpeg knows")
+    return stream
 
 
 def _cut_short(path: Path, promised: float | None, decoded_s: float) -> str:

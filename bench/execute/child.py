@@ -17,6 +17,25 @@ from bench.races import Standing
 from bench.records import Job, Status, TrialOutcome
 from bench.score.race import Beaten
 
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+"""Environment variable that says which GPUs CUDA shows to a process."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where on its machine a run takes place; null leaves it anywhere.
+
+    Attributes:
+        cpus: Numbers of the logical processors it is bound to.
+        gpus: The GPUs it sees, as :data:`VISIBLE_GPUS` has them.
+    """
+
+    cpus: tuple[int, ...] | None = None
+    gpus: str | None = None
+
+
+ANYWHERE = Place()
+
 
 @dataclass(frozen=True)
 class PhaseBegan:
@@ -50,15 +69,17 @@ class Ending:
     standing: Standing | None = None
 
 
-def main(job: Job, sender: connection.Connection, log: Path) -> None:
+def main(job: Job, sender: connection.Connection, log: Path, place: Place) -> None:
     """Execute a run, tell the driver what happens, and leave nothing behind.
 
     Args:
         job: The run.
         sender: Takes :class:`PhaseBegan` and :class:`Heartbeat`, and at last one :class:`Ending`.
         log: File that standard output and error go to, so that no library writes over the progress line.
+        place: Where on the machine.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    _lead_a_group()
+    _settle(place)  # before any thread is started, which would stay where it is
     _end_with_driver()
     _write_output_to(log)
 
@@ -94,6 +115,16 @@ def _execute(job: Job, mark: Callable[[str], None], tell: Callable[[str], None])
         return Ending(Status.error, reason, retryable=True, traceback=traceback.format_exc())
 
 
+def _settle(place: Place) -> None:
+    if place.gpus is not None:
+        os.environ[VISIBLE_GPUS] = place.gpus
+    if place.cpus is not None:
+        os.sched_setaffinity(0, place.cpus)
+        # Libraries counted processors when they were imported, by the process server.
+        if (torch := sys.modules.get("torch")) is not None:
+            torch.set_num_threads(len(place.cpus))
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     """Tell whether Python, torch's device allocator, or torch's CPU allocator ran out of memory."""
     if isinstance(error, MemoryError):
@@ -104,13 +135,30 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
+def _lead_a_group() -> None:
+    """Leave the driver's terminal and its group, whose signals are the driver's to handle, and lead one of its own.
+
+    So whatever the run starts can be ended with it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setsid"):
+        os.setsid()
+        # The process server holds them back.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
+
+
 def _end_with_driver() -> None:
-    """End this process as soon as the driver is gone, however it went: a killed driver can clean up nothing."""
+    """End this process, and whatever it started, as soon as the driver is gone, however it went.
+
+    A killed driver can clean up nothing.
+    """
     driver = parent_process()
     assert driver is not None
 
     def watch() -> None:
         connection.wait([driver.sentinel])
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)
         os._exit(1)
 
     threading.Thread(target=watch, name="watch-driver", daemon=True).start()

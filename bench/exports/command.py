@@ -11,7 +11,8 @@ from bench.exports.tables import SETTINGS, STORED, study_table
 from bench.exports.texts import TextFormat, texts
 from bench.exports.written import TableFormat, written
 from bench.report.selection import Selection, load_blocks, trial_of
-from bench.store import load_utterances, write_atomically
+from bench.storage import write_atomically
+from bench.store import load_utterances
 from bench.transcription.command import refuse_to_overwrite
 
 _Form = TypeVar("_Form", TableFormat, TextFormat)

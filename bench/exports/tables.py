@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -12,9 +11,10 @@ from bench.report.labels import value_of
 from bench.report.selection import Selection, load_blocks, trial_of
 from bench.report.tables import Block
 from bench.schema import CURVE_SCHEMA, RUN_SCHEMA, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
+from bench.storage import Place
 from bench.store import SCORE_SCHEMA, load_curves, load_runs, load_scores, load_timeline, load_utterances
 
-STORED: Mapping[str, tuple[Callable[[Path], pd.DataFrame], pa.Schema]] = {
+STORED: Mapping[str, tuple[Callable[[Place], pd.DataFrame], pa.Schema]] = {
     "runs": (load_runs, RUN_SCHEMA),
     "utterances": (load_utterances, UTTERANCE_SCHEMA),
     "timeline": (load_timeline, TIMELINE_SCHEMA),

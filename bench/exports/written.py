@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from bench.exports.tables import Table
 from bench.report.labels import clean
 from bench.report.passage import markdown_table
+from bench.spreadsheet import as_text
 
 
 class TableFormat(StrEnum):
@@ -22,9 +23,6 @@ class TableFormat(StrEnum):
     md = "md"
     latex = "latex"
 
-
-# How a cell begins that spreadsheets run as a formula (OWASP, "CSV Injection"), the wide forms of the marks too.
-_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 # LaTeX's ten special characters (The Not So Short Introduction to LaTeX, 2.4), and those its older fonts lack.
 _LATEX = str.maketrans(
@@ -59,7 +57,7 @@ def _csv(table: Table) -> bytes:
     """
     sink = io.StringIO()
     rows = csv.writer(sink, lineterminator="\r\n")
-    rows.writerow(_safe(name) for name in table.data.column_names)
+    rows.writerow(as_text(name) for name in table.data.column_names)
     rows.writerows(_rows(table.data, _cell))
     return sink.getvalue().encode()
 
@@ -120,7 +118,7 @@ def _rows(data: pa.Table, cell: Callable[[object], str]) -> Iterable[tuple[str, 
 
 
 def _cell(value: object) -> str:
-    return _safe(value) if isinstance(value, str) else str(_plain(value))
+    return as_text(value) if isinstance(value, str) else str(_plain(value))
 
 
 def _plain(value: object) -> object:
@@ -128,7 +126,3 @@ def _plain(value: object) -> object:
     if value is None:
         return ""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-
-
-def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -6,7 +6,7 @@ from bench.config import Config, flatten
 from bench.report.crossvalidation import CrossValidation, Setting
 from bench.report.judged import Judged
 from bench.search.compose import Composed
-from bench.store import write_atomically
+from bench.storage import write_atomically
 
 
 def write_card(outcome: Judged, validation: CrossValidation, study: Composed) -> Path:

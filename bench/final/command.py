@@ -3,14 +3,12 @@
 import dataclasses
 import json
 import shlex
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from bench import store
+from bench.claim import claimed
 from bench.config import FoldMethod, Task, Weights, flatten
 from bench.errors import ConfigError, StoreError
 from bench.execute.local import LocalExecutor
@@ -25,6 +23,7 @@ from bench.report.judged import FOLDER, MODEL, Judged, judged
 from bench.schema import SCHEMA_VERSION
 from bench.search.compose import Composed, compose
 from bench.search.points import Candidate
+from bench.storage import Place, place, remove_all, workspace
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -43,7 +42,7 @@ class Final:
     outcome: Judged
 
 
-def finetune_final(study_dir: Path, say: Say, again: bool = False) -> Final:
+def finetune_final(study_dir: Place, say: Say, again: bool = False) -> Final:
     """Train with the best setting of a study on all of its training data, and compare with the model as it was.
 
     The test data is used once: what was judged before is told again, and another setting is refused unless ``again``,
@@ -70,11 +69,8 @@ def finetune_final(study_dir: Path, say: Say, again: bool = False) -> Final:
         say(line)
     study = _composed(study_dir)
     require_test(study.config)
-    try:
-        with FileLock(study_dir / ".lock", timeout=0):
-            _judge(study, best, final_dir, say, again)
-    except Timeout:
-        raise StoreError(f"another process is running the study in {study_dir}; wait for it") from None
+    with claimed(study_dir, "wait for it"):
+        _judge(study, best, final_dir, say, again)
     outcome = judged(study_dir)
     if outcome is None:
         raise StoreError(f"{final_dir} lacks a run that ended well; the reasons are in its runs, column status_reason")
@@ -97,7 +93,7 @@ def chosen_lines(validation: CrossValidation) -> list[str]:
     return lines
 
 
-def _composed(study_dir: Path) -> Composed:
+def _composed(study_dir: Place) -> Composed:
     """Compose the study anew from its latest command."""
     description = store.read_study(study_dir) or {}
     arguments = shlex.split(str(description.get("command", "")))[2:]
@@ -113,7 +109,7 @@ def _composed(study_dir: Path) -> Composed:
         raise ConfigError(
             f"study {study_dir.name} has no folds: its runs are judged on the test data already; see its report"
         )
-    if (Path(study.config.results.root) / study.config.study).resolve() != study_dir.resolve():
+    if (place(study.config.results.root) / study.config.study).resolve() != study_dir.resolve():
         raise StoreError(
             f"study {study_dir.name} was run from another folder ({description['command']}); run finetune-final there"
         )
@@ -126,7 +122,7 @@ def _candidate(study: Composed, best: Setting) -> Candidate:
     return study.points.candidate(dict(best.point))
 
 
-def _judge(study: Composed, best: Setting, final_dir: Path, say: Say, again: bool) -> None:
+def _judge(study: Composed, best: Setting, final_dir: Place, say: Say, again: bool) -> None:
     candidate = _candidate(study, best)
     maker = JobMaker([candidate.config])
     if maker.jobs(candidate)[0].trial_id != best.trial_id:
@@ -134,10 +130,10 @@ def _judge(study: Composed, best: Setting, final_dir: Path, say: Say, again: boo
             f"the data, the model or the settings of {study.config.study} have changed since {best.label} was trained;"
             " run the study again"
         )
-    before, after = maker.test_jobs(candidate, final_dir.resolve() / MODEL)
+    before, after = maker.test_jobs(candidate, workspace(final_dir).resolve() / MODEL)
     if again:  # nothing stands in the way of judging anew
-        shutil.rmtree(final_dir, ignore_errors=True)
-    final_dir.mkdir(parents=True, exist_ok=True)
+        for folder in (final_dir, workspace(final_dir)):
+            remove_all(folder)
     store.remove_leftovers(final_dir)
     ledger = Ledger(final_dir)
     _refuse_other_setting(final_dir, after)
@@ -150,7 +146,7 @@ def _judge(study: Composed, best: Setting, final_dir: Path, say: Say, again: boo
             continue
         say(f"judging {what} on {len(job.utterances)} utterances")
         if executor is None:
-            executor = LocalExecutor(final_dir / "logs", environment, trains=True)
+            executor = LocalExecutor(workspace(final_dir) / "logs", environment, trains=True)
             executor.warm_up()
         result = executor.execute(dataclasses.replace(job, attempt=ledger.next_attempt(job.run_id)))
         ledger.write(result)
@@ -158,7 +154,7 @@ def _judge(study: Composed, best: Setting, final_dir: Path, say: Say, again: boo
             raise StoreError(f"{what}: {result.status}, {result.status_reason}; to try again: the same command")
 
 
-def _refuse_other_setting(final_dir: Path, after: Job) -> None:
+def _refuse_other_setting(final_dir: Place, after: Job) -> None:
     known = store.read_study(final_dir)
     if known is None or known.get("chosen") == after.trial_id:
         return

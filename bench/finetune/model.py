@@ -10,7 +10,7 @@ from transformers import MODEL_FOR_CTC_MAPPING, AutoModelForCTC, AutoModelForSpe
 
 from bench.config import Config, DType, FinetuneConfig
 from bench.errors import ConfigError
-from bench.inference.pretrained import load_extractor, load_model, load_tokenizer, read_settings
+from bench.inference.pretrained import load_extractor, load_model, load_tokenizer, read_settings, torch_dtype
 
 _ENCODER_LAYER = re.compile(r"(?:^|\.)encoder\.(?:\w+\.)?layers\.(\d+)\.")
 
@@ -69,7 +69,7 @@ class Learner:
         The model itself stays as it is.
         """
         model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
-        dtype = getattr(torch, self._dtype.value)
+        dtype = torch_dtype(self._dtype)
         tied = getattr(model, "all_tied_weights_keys", None) or {}
         added = _adaptations(model)
         state = {

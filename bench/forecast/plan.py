@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from bench.agenda import Agenda
+from bench.claim import claimed
 from bench.config import AUTO, Config, OnOom, Strategy, flatten
 from bench.data.lengths import lengths_s
-from bench.errors import DataError, StoreError
+from bench.errors import DataError
 from bench.execute.local import LocalExecutor
 from bench.forecast.precision import precision_lines
 from bench.forecast.probes import Part, Point, Probe, point_of, try_out
@@ -22,6 +21,7 @@ from bench.ledger import Ledger
 from bench.measure.environment import describe
 from bench.records import Job, Utterance
 from bench.search.compose import Composed
+from bench.storage import place, workspace
 
 _MEASURED = ("measure.warmup", "measure.repeats", "measure.single_stream")
 
@@ -44,35 +44,30 @@ def forecast_study(study: Composed, command: str, tell: Tell) -> Forecast:
         AssetError: A packaged model or recording cannot be had.
     """
     maker = JobMaker(study.grid.points)
-    study_dir = Path(study.config.results.root) / study.config.study
-    study_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(study_dir / ".lock", timeout=0):
-            ledger = Ledger(study_dir)
-            agenda = Agenda(study, ledger, maker)
-            in_order = [maker.jobs(candidate)[0].trial_id for candidate in study.grid.candidates]
-            forecast = _Planner(study, agenda.jobs, in_order, ledger, study_dir).forecast(command, tell)
-            told = precision_lines(study.grid.points, maker)
-            forecast = dataclasses.replace(forecast, notes=(*told, *forecast.notes))
-            write_forecast(study_dir, forecast)
-            return forecast
-    except Timeout:
-        raise StoreError(
-            f"another process is running the study in {study_dir}, and would disturb what is timed; wait for it, or"
-            " choose another name with study=NAME"
-        ) from None
+    study_dir = place(study.config.results.root) / study.config.study
+    cure = "it would disturb what is timed, so wait for it, or choose another name with study=NAME"
+    with claimed(study_dir, cure):
+        ledger = Ledger(study_dir)
+        agenda = Agenda(study, ledger, maker)
+        in_order = [maker.jobs(candidate)[0].trial_id for candidate in study.grid.candidates]
+        logs = workspace(study_dir) / "logs"
+        forecast = _Planner(study, agenda.jobs, in_order, ledger, logs).forecast(command, tell)
+        told = precision_lines(study.grid.points, maker)
+        forecast = dataclasses.replace(forecast, notes=(*told, *forecast.notes))
+        write_forecast(study_dir, forecast)
+        return forecast
 
 
 class _Planner:
     """Makes the forecast of a study: ``jobs`` are all its runs in the order they would run, ``trials`` the grid's."""
 
     def __init__(
-        self, study: Composed, jobs: Sequence[Job], trials: Sequence[str], ledger: Ledger, study_dir: Path
+        self, study: Composed, jobs: Sequence[Job], trials: Sequence[str], ledger: Ledger, log_dir: Path
     ) -> None:
         self._study = study
         self._jobs = jobs
         self._ledger = ledger
-        self._log_dir = study_dir / "logs"
+        self._log_dir = log_dir
         self._parts: dict[tuple[Utterance, ...], Part] = {}
         first = {job.trial_id: job for job in reversed(jobs)}
         self._points = {trial_id: point_of(first[trial_id], self._part(first[trial_id])) for trial_id in trials}

@@ -1,26 +1,23 @@
 """A forecast on disk, and beside what really happened.
 
-``forecast.json`` in the study's folder holds the latest one. Only pandas is needed to read and compare it.
+``forecast.json`` in the study's folder holds the latest one. Reading and comparing it takes pandas and Arrow alone.
 """
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.errors import StoreError
+from bench.storage import Place, place, write_atomically
 
 FORECAST_VERSION = 1
 """Version of the file's form. 1: first."""
 
 _FILE = "forecast.json"
-_TEMPORARY = ".writing-"  # as the store names what is not complete, so that the next start removes it
 
 
 @dataclass(frozen=True)
@@ -155,36 +152,24 @@ class Compared:
     frame: pd.DataFrame = field(compare=False, repr=False)
 
 
-def write_forecast(study_dir: Path, forecast: Forecast) -> Path:
-    """Write a forecast so that a reader, or a crash, sees the whole of it or the one before; returns its file."""
-    study_dir.mkdir(parents=True, exist_ok=True)
+def write_forecast(study_dir: Place, forecast: Forecast) -> None:
+    """Write a forecast so that a reader, or a crash, sees the whole of it or the one before."""
     content = json.dumps(dataclasses.asdict(forecast), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=study_dir)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        return temporary.replace(study_dir / _FILE)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(study_dir / _FILE, content.encode())
 
 
-def read_forecast(study_dir: str | Path) -> Forecast | None:
+def read_forecast(study_dir: str | Place) -> Forecast | None:
     """Read a study's forecast; null where none was made.
 
     Raises:
         StoreError: The file is not what :func:`write_forecast` writes, or of a later version.
     """
-    path = Path(study_dir) / _FILE
+    path = place(study_dir) / _FILE
     if not path.exists():
         return None
     cure = "delete it, or have it made anew with search.dry_run=true"
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = json.loads(path.read_bytes())
         if read["forecast_version"] > FORECAST_VERSION:
             raise StoreError(
                 f"{path} has version {read['forecast_version']}, this one reads {FORECAST_VERSION}; upgrade asr-sweep"

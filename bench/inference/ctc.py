@@ -16,7 +16,7 @@ from bench.errors import ConfigError, ImpossiblePoint
 from bench.inference.ctc_model import load_beam_search, mixes_lengths, samples_per_frame
 from bench.inference.frames import Kept, align_strides, trim_strides, word_spans
 from bench.inference.holdings import Holdings
-from bench.inference.pretrained import load_extractor, load_model, load_tokenizer
+from bench.inference.pretrained import load_extractor, load_model, load_tokenizer, torch_dtype
 from bench.inference.seams import nearest, seams_s
 from bench.measure.clock import PhaseClock
 from bench.readings import Footprint
@@ -69,8 +69,8 @@ class CTCEngine:
         _refuse_what_ctc_lacks(config)
         self._decode = config.decode
         self._device = torch.device(config.device)
-        self._dtype: torch.dtype = getattr(torch, config.model.dtype.value)
-        self._model = load_model(AutoModelForCTC, config, model_path)
+        self._dtype = torch_dtype(config.model.dtype)
+        self._model = self._loaded(config, model_path)
         self._holdings = Holdings(self._model)
         self._extractor, self._tokenizer = load_extractor(config, model_path), load_tokenizer(config, model_path)
         self._beam_search = load_beam_search(config, model_path) if config.decode.num_beams > 1 else None
@@ -141,7 +141,7 @@ class CTCEngine:
         self._holdings.saw_cache([])  # these models have no decoder
         with torch.inference_mode():
             with clock.phase("encode"):
-                logits = self._model(**tensors).logits
+                logits = self._scores(tensors)
             with clock.phase("decode"):
                 emitted = logits.float() if self._beam_search else logits.argmax(dim=-1).int()
                 emissions = emitted.cpu().numpy()
@@ -168,6 +168,14 @@ class CTCEngine:
             texts.append(text)
             words += self._placed(spans, stretch, kept, windows)
         return Transcript(" ".join(filter(None, texts)), tuple(words), tuple(windows))
+
+    def _loaded(self, config: Config, model_path: str) -> Any:
+        return load_model(AutoModelForCTC, config, model_path)
+
+    def _scores(self, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Scores of each frame, shape ``(windows, frames, classes)``."""
+        scores: torch.Tensor = self._model(**tensors).logits
+        return scores
 
     def _read(self, joined: NDArray[Any]) -> tuple[str, list[tuple[str, Kept]]]:
         """Return the text of joined frames, and each word with its frames."""

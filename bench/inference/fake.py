@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.config import DecodeConfig
+from bench.config import Config, DecodeConfig
 from bench.errors import ModelError
 from bench.measure.clock import PhaseClock
 from bench.readings import Footprint
@@ -37,6 +37,7 @@ _BEHAVIOURS = {
     "fake/zdt2": "the same for ZDT2",
     "fake/error": "raises an unexpected error",
     "fake/oom": "runs out of memory",
+    "fake/cuda_oom": "runs out of a GPU's memory, as torch says it",
     "fake/exit": "ends its process",
     "fake/hang": "never returns",
 }
@@ -100,6 +101,8 @@ class FakeEngine:
                     raise RuntimeError("the fake engine was told to fail")
                 case "fake/oom":
                     raise MemoryError("the fake engine was told to run out of memory")
+                case "fake/cuda_oom":
+                    raise _out_of_gpu_memory()
                 case "fake/exit":
                     os._exit(3)
                 case "fake/hang":
@@ -119,6 +122,15 @@ class FakeEngine:
         return Transcript(" ".join(word.text for word in words), tuple(words), tuple(windows))
 
 
+def load(config: Config, model_path: str) -> FakeEngine:  # noqa: ARG001 - as every engine is loaded
+    """Make the engine that a configuration names.
+
+    Raises:
+        ModelError: It names none of the above.
+    """
+    return FakeEngine(config.model.name, config.decode)
+
+
 def zdt(name: str, spec: DecodeConfig) -> tuple[float, float]:
     """Evaluate one of two functions whose Pareto front is known, both to be made small.
 
@@ -133,6 +145,12 @@ def zdt(name: str, spec: DecodeConfig) -> tuple[float, float]:
     first, *rest = ((value - low) / (high - low) for value, (low, high) in zip(values, ZDT_SIZES.values(), strict=True))
     g = 1 + 9 * sum(rest) / len(rest)
     return first, g * (1 - math.sqrt(first / g)) if name == "fake/zdt1" else g * (1 - (first / g) ** 2)
+
+
+def _out_of_gpu_memory() -> Exception:
+    import torch  # runs have it imported; who only names this engine need not
+
+    return torch.OutOfMemoryError("CUDA out of memory. The fake engine was told to run out of it")
 
 
 def _compute(steps: float) -> None:

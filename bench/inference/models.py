@@ -1,11 +1,11 @@
-"""Which engine a configuration asks for, loaded on its device."""
+"""The engine ``transformers``: what suits the family of a model, loaded on its device."""
 
-from bench.config import Config, Engine
+from bench.config import Config, Parity
 from bench.errors import ModelError
-from bench.inference import engine, fake
+from bench.inference.engine import Engine
 
 
-def load_engine(config: Config, model_path: str) -> engine.Engine:
+def load(config: Config, model_path: str) -> Engine:
     """Load the model of a configuration.
 
     Args:
@@ -17,20 +17,15 @@ def load_engine(config: Config, model_path: str) -> engine.Engine:
         ConfigError: The model cannot honour a setting.
         ImpossiblePoint: The model cannot honour a combination of settings that a grid may well produce.
     """
-    match config.engine:
-        case Engine.fake:
-            return fake.FakeEngine(config.model.name, config.decode)
-        case Engine.transformers:
-            return _transformers_engine(config, model_path)
-
-
-def _transformers_engine(config: Config, model_path: str) -> engine.Engine:
     # torch and transformers take seconds to import, and the driver imports this module.
     from transformers import MODEL_FOR_CTC_MAPPING, MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING, WhisperConfig
 
-    from bench.inference import ctc, pretrained, seq2seq, whisper
+    from bench.inference import ctc, native, pretrained, seq2seq, whisper
 
     settings = pretrained.read_settings(config, model_path)
+    known = type(settings) in MODEL_FOR_CTC_MAPPING or type(settings) in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
+    if known and config.decode.parity is Parity.native:
+        return native.PipelineEngine(config, model_path)
     if isinstance(settings, WhisperConfig):
         return whisper.WhisperEngine(config, model_path)
     if type(settings) in MODEL_FOR_CTC_MAPPING:

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bench.inference.int8 import Int8Linear
+
 Linear: TypeAlias = Callable[[Tensor], Tensor]
 """A linear map of the last dimension."""
 
 
-def packed(layer: torch.nn.Linear, rows: int, gelu: bool = False, take: bool = False) -> Linear:
+def packed(layer: torch.nn.Linear | Int8Linear, rows: int, gelu: bool = False, take: bool = False) -> Linear:
     """Make a linear layer that reads its weights as fast as it can.
 
     On a CPU with oneDNN the weights are laid out once in the order its kernels read them, which ``torch.nn.Linear``
@@ -20,12 +22,14 @@ def packed(layer: torch.nn.Linear, rows: int, gelu: bool = False, take: bool = F
     used as it is.
 
     Args:
-        layer: The layer; later changes of its weights are not seen.
+        layer: The layer; later changes of its weights are not seen. One of whole numbers is used as it is.
         rows: Rows it is laid out for; it takes any number.
         gelu: Apply the Gaussian error linear unit to the result, before it is rounded to the weights' type.
         take: Take the weights from the layer once they are laid out anew, so that they are not held twice; the layer
             itself is then of no more use.
     """
+    if isinstance(layer, Int8Linear):
+        return layer
     weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
     if weight.device.type != "cpu" or not _can_pack(weight.dtype):
         plain: Linear = lambda states: functional.linear(states, weight, bias)  # noqa: E731

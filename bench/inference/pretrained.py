@@ -8,8 +8,9 @@ import transformers
 from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, GenerationConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 
-from bench.config import Attention, Config, Weights
+from bench.config import Attention, Config, DType, Weights
 from bench.errors import ConfigError, ModelError
+from bench.inference.int8 import quantize
 
 RANDOM_TOKENS_PER_S = 3.0
 """Tokens that a model with random weights is made to say for each second of a window, since it would end no text.
@@ -51,7 +52,7 @@ def load_model(auto: Any, config: Config, model_path: str) -> Any:
             f"{name} is of the family {settings.model_type!r}, which has eager attention only and cannot honour"
             " model.attention=sdpa; use model.attention=eager"
         )
-    dtype = getattr(torch, config.model.dtype.value)
+    dtype = torch_dtype(config.model.dtype)
     try:
         if config.model.weights is Weights.random:
             torch.manual_seed(config.seed)
@@ -62,7 +63,15 @@ def load_model(auto: Any, config: Config, model_path: str) -> Any:
             model = _pretrained(auto, name, model_path, dtype, attention)
     except (OSError, ValueError) as error:
         raise _cannot_be_loaded(name, error) from error
-    return model.to(torch.device(config.device), dtype).eval()
+    model = model.to(torch.device(config.device), dtype).eval()
+    if config.model.dtype is DType.int8:
+        quantize(model)
+    return model
+
+
+def torch_dtype(dtype: DType) -> torch.dtype:
+    """Type of a model's tensors; with int8, of all but the matrices that are made into whole numbers."""
+    return torch.float32 if dtype is DType.int8 else getattr(torch, dtype.value)
 
 
 def load_extractor(config: Config, model_path: str) -> Any:

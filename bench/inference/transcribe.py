@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, TypeAlias
 
-from bench.config import DecodeConfig, Strategy
+from bench.config import DecodeConfig, Parity, Strategy
 from bench.errors import ImpossiblePoint
 from bench.inference.engine import Engine
 from bench.inference.vad import cut_at_silences
@@ -172,7 +172,7 @@ def plan(engine: Engine, recordings: Sequence[Samples], spec: DecodeConfig) -> P
     Raises:
         ImpossiblePoint: The windows are longer than the model can take.
     """
-    if spec.strategy is Strategy.sequential:
+    if spec.strategy is Strategy.sequential or spec.parity is Parity.native:
         return [[Window(0, len(samples), left=0, right=0)] for samples in recordings]
     longest = engine.max_window_s
     if longest is not None and spec.chunk_length_s > longest:

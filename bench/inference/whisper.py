@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForSpeechSeq2Seq
-from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
-from bench.config import AUTO, Config, Merge, Strategy, Weights
-from bench.errors import ConfigError, ImpossiblePoint, ModelError
+from bench.config import AUTO, Config, DType, Merge, Strategy, Weights
+from bench.errors import ImpossiblePoint, ModelError
 from bench.inference.holdings import Holdings
 from bench.inference.pieces import UNSPACED
 from bench.inference.pretrained import RANDOM_TOKENS_PER_S, load_extractor, load_model, load_tokenizer
@@ -19,6 +18,7 @@ from bench.inference.token_times import follow, heads_that_follow
 from bench.inference.watch import booked_as
 from bench.inference.whisper_decoder import Decoder, Memory, greedy
 from bench.inference.whisper_encoder import Encoder
+from bench.inference.whisper_prompt import Prompt, checked_choices
 from bench.inference.whisper_text import Said, Writer
 from bench.measure.clock import PhaseClock
 from bench.readings import Footprint
@@ -60,6 +60,7 @@ class WhisperEngine:
     def __init__(self, config: Config, model_path: str) -> None:
         self._decode = config.decode
         self._random = config.model.weights is Weights.random
+        self._whole_numbers = config.model.dtype is DType.int8
         self._device = torch.device(config.device)
         self._model = load_model(AutoModelForSpeechSeq2Seq, config, model_path)
         self._holdings = Holdings(self._model)
@@ -73,7 +74,9 @@ class WhisperEngine:
             self._writer = Writer(
                 tokenizer, config.decode, self.rate_hz, self._first_time_token, time_step_s, self.max_window_s
             )
-        self._given = self._checked_language(config.model.name)
+        self._given = checked_choices(self._generation, config.decode, config.model.name)
+        forced = getattr(self._model.config, "forced_decoder_ids", None) or ()
+        self._prompt = Prompt.of(self._generation, config.decode, config.model.name, forced)
         if self._decode.strategy is Strategy.sequential and self._decode.chunk_length_s != self.max_window_s:
             raise ImpossiblePoint(
                 f"decode.strategy=sequential walks in windows of the model's own {self.max_window_s:g} s, and"
@@ -159,9 +162,14 @@ class WhisperEngine:
         module = self._model.get_encoder()
         if compiled:
             module.compile()
-        elif self._uses_own_loop and self._device.type == "cpu" and self._model.config._attn_implementation == "sdpa":
+        elif self._lays_out_encoder:
             return Encoder(self._model)
         return lambda features: module(features).last_hidden_state
+
+    @property
+    def _lays_out_encoder(self) -> bool:
+        plain = self._uses_own_loop and self._device.type == "cpu" and not self._whole_numbers
+        return plain and self._model.config._attn_implementation == "sdpa"
 
     @property
     def _uses_own_loop(self) -> bool:
@@ -171,40 +179,19 @@ class WhisperEngine:
         return plain and self._decode.strategy is not Strategy.sequential
 
     def _prefix(self, memory: Memory) -> Tensor:
-        """Tokens that every text starts with, as ``generate`` chooses them; shape ``(batch, n)``."""
-        settings = self._generation
-        start = torch.full((len(memory.windows), 1), settings.decoder_start_token_id, device=self._device)
-        known = getattr(settings, "lang_to_id", None)
-        language, task = (self._given.get(key) or getattr(settings, key, None) for key in ("language", "task"))
-        forced = [] if language or task else self._forced()
-        parts = [start]
-        if known and getattr(settings, "is_multilingual", True):
-            first, second, *_ = [*forced, None, None]
-            if first is None:
-                parts.append(self._language_tokens(memory, start, known, language))
-            else:
-                parts.append(torch.full_like(start, first))
-            parts.append(torch.full_like(start, second or settings.task_to_id[task or "transcribe"]))
-        else:
-            parts += [torch.full_like(start, token) for token in forced if token is not None]
-        if not self._decode.timestamps:
-            parts.append(torch.full_like(start, settings.no_timestamps_token_id))
-        return torch.cat(parts, dim=1)
+        """Tokens that every text starts with, shape ``(batch, n)``."""
+        prompt = self._prompt
+        detected = self._detected(memory) if prompt.languages else [None] * len(memory.windows)
+        return torch.tensor([prompt.tokens(language) for language in detected], device=self._device)
 
-    def _forced(self) -> list[int | None]:
-        """Language and task as older checkpoints name them, by their tokens; null for a language to be detected."""
-        listed = getattr(self._generation, "forced_decoder_ids", None)
-        listed = listed or getattr(self._model.config, "forced_decoder_ids", None) or []
-        return [token for _, token in listed if token != self._generation.no_timestamps_token_id]
-
-    def _language_tokens(self, memory: Memory, start: Tensor, known: dict[str, int], given: str | None) -> Tensor:
-        if given:  # a code, or in a checkpoint's own settings also a name or a token
-            named = given.lower().strip("<|>")
-            return torch.full_like(start, known[f"<|{TO_LANGUAGE_CODE.get(named, named)}|>"])
-        ids = torch.tensor(sorted(known.values()), device=self._device)
+    def _detected(self, memory: Memory) -> list[int]:
+        """Token of the language that each window is likeliest to be in."""
+        start = torch.full((len(memory.windows), 1), self._prompt.start, device=self._device)
         scores = self._decoder.logits(start, memory)
         memory.forget_tokens()
-        return ids[scores[:, ids].argmax(-1, keepdim=True)]
+        languages = torch.tensor(self._prompt.languages, device=self._device)
+        likeliest: list[int] = languages[scores[:, languages].argmax(-1)].tolist()
+        return likeliest
 
     def _decode_greedily(self, memory: Memory, prefix: Tensor, rows: int) -> list[list[int]]:
         start, settings = prefix.shape[1], self._generation
@@ -282,19 +269,6 @@ class WhisperEngine:
     @property
     def _first_time_token(self) -> int:
         return int(self._generation.no_timestamps_token_id) + 1
-
-    def _checked_language(self, name: str) -> dict[str, str]:
-        decode = self._decode
-        given = {key: value for key in ("language", "task") if (value := getattr(decode, key)) is not None}
-        if given and not getattr(self._generation, "is_multilingual", False):
-            settings = " and ".join(f"decode.{key}={value}" for key, value in given.items())
-            cure = " ".join(f"decode.{key}=null" for key in given)
-            raise ConfigError(f"{name} knows one language only and cannot honour {settings}; use {cure}")
-        known = getattr(self._generation, "lang_to_id", None) or {}
-        if decode.language is not None and f"<|{decode.language}|>" not in known:
-            codes = ", ".join(sorted(token.strip("<|>") for token in known))
-            raise ConfigError(f"decode.language={decode.language} is unknown to {name}; use one of {codes}")
-        return given
 
 
 def _settings(model: Any, name: str) -> Any:

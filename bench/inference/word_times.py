@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from bench.config import Config, DecodeConfig, Engine, Merge, Strategy
+from bench.config import Config, DecodeConfig, Engine, Merge, Parity, Strategy
 
 
 def decoding_with_times(config: Config, model_path: str) -> DecodeConfig | None:
@@ -22,8 +22,12 @@ def decoding_with_times(config: Config, model_path: str) -> DecodeConfig | None:
         ModelError: The model's own configuration cannot be read.
     """
     decode = config.decode
-    if config.engine is Engine.fake:
+    if config.engine not in (Engine.transformers, Engine.faster_whisper, Engine.onnxruntime):
         return None
+    if decode.parity is Parity.native:
+        return None
+    if config.engine == Engine.faster_whisper:  # all of its models are Whisper's, in a format that transformers lacks
+        return dataclasses.replace(decode, merge=Merge.aligned)
     # transformers takes seconds to import, and the command line imports this module.
     from transformers import MODEL_FOR_CTC_MAPPING, WhisperConfig
 

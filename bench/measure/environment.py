@@ -35,7 +35,7 @@ def describe() -> Environment:
         cpu_flags=_flags(),
         cpu_cores=psutil.cpu_count(),
         cpu_usable=len(affinity()),
-        cpu_affinity=_ranges(affinity()),
+        cpu_affinity=ranges(affinity()),
         cpu_quota=cgroup.cpu_quota(),
         cpu_governor=governor(),
         ram_mib=psutil.virtual_memory().total / _MIB,
@@ -89,7 +89,7 @@ def _flags() -> str | None:
     return " ".join(flag for flag in _FLAGS if flag in present)
 
 
-def _ranges(numbers: Sequence[int]) -> str:
+def ranges(numbers: Sequence[int]) -> str:
     """Write numbers as the kernel writes lists of processors: ``0-3,8``."""
     spans: list[list[int]] = []
     for number in numbers:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.config import AUTO, Config, flatten
 from bench.errors import StoreError
@@ -11,6 +10,7 @@ from bench.report.labels import plain
 from bench.report.searching import goal_of
 from bench.report.tables import blocks
 from bench.report.verdict import headline
+from bench.storage import Place
 from bench.store import load_runs, read_study
 
 
@@ -31,7 +31,7 @@ class Choice:
     apart: tuple[str, ...]
 
 
-def chosen(study_dir: Path) -> Choice:
+def chosen(study_dir: Place) -> Choice:
     """Find the setting that a study's report recommends in its first line.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -11,10 +10,12 @@ from bench.metrics import RTFX
 from bench.report.labels import describe, name_of, value_of
 from bench.report.pairs import DEVICE, Pair, pairs
 from bench.report.tables import blocks, levels, searched, varied_settings
-from bench.report.validity import count_invalid, without_invalid
+from bench.report.timings import is_shared, without_invalid, without_shared
+from bench.report.validity import count_invalid
+from bench.storage import Place
 from bench.store import load_runs
 
-_USUAL: Mapping[str, object] = {DEVICE: "cpu", "model.dtype": "float32"}
+_USUAL: Mapping[str, object] = {DEVICE: "cpu", "engine": "transformers", "model.dtype": "float32"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class StudyComparison:
 
 
 def compare_study(
-    study_dir: Path, setting: str, baseline: str | None = None, valid_only: bool = False
+    study_dir: Place, setting: str, baseline: str | None = None, valid_only: bool = False
 ) -> StudyComparison:
     """Compare the values of one setting of a study.
 
@@ -77,7 +78,7 @@ def compare_study(
         StoreError: There is no such study, or none of its runs has a timing to compare.
         ConfigError: The setting does not vary within the study, or never has that value.
     """
-    runs = searched(load_runs(study_dir))
+    runs = without_shared(searched(load_runs(study_dir)))
     left_out = count_invalid(runs) if valid_only else 0
     runs = without_invalid(runs) if valid_only else runs
     chosen, found = compare_setting(runs, setting, baseline)
@@ -85,6 +86,8 @@ def compare_study(
         why = (
             "no run has a valid timing; run the study again with measure.rerun_invalid=2, or leave out --valid-only"
             if left_out
+            else "its runs shared their machine; run it again with executor.workers=1 measure.rerun_invalid=1"
+            if is_shared(runs).any()
             else "no run has a timing; the column status_reason says why they failed"
         )
         raise StoreError(f"nothing of {study_dir} can be compared: {why}")
@@ -100,7 +103,7 @@ def compare_setting(
     Args:
         runs: Rows of the runs table.
         setting: Its name, dotted as in the configuration.
-        baseline: The value to compare with; null takes ``cpu``, ``float32``, or the smallest there is.
+        baseline: The value to compare with; null takes ``cpu``, ``transformers``, ``float32`` or the least.
 
     Returns:
         The baseline, and the pairs.

@@ -14,6 +14,7 @@ from bench.report.aside import judged_aside, not_yet_judged
 from bench.report.degenerate import any_degenerate, counts_text, degenerate_settings, faults
 from bench.report.devices import devices
 from bench.report.effects import main_effects
+from bench.report.engine_versions import VERSION, engine_versions
 from bench.report.footprint import footprint
 from bench.report.frontier import Recommendation, pareto_front, recommend
 from bench.report.heard import differing, heard_by_trial, pieces_of, worth_a_look
@@ -208,7 +209,7 @@ def _environment(block: Block) -> dict[str, object]:
     columns = [column for column in block.runs.columns if column.startswith("env.")]
     # A run that died reports less than one that ended well.
     best = block.runs.sort_values("status", key=lambda status: status != Status.ok.value, kind="stable").iloc[0]
-    return {column: plain(best[column]) for column in columns}
+    return {column: plain(best[column]) for column in columns} | {VERSION: engine_versions(block.runs)}
 
 
 def _transcripts(block: Block, recommendation: Recommendation, utterances: pd.DataFrame) -> dict[str, Any]:

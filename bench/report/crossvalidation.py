@@ -4,7 +4,6 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,6 +13,7 @@ from bench.records import Status
 from bench.report.labels import clean, plain, setting_label
 from bench.report.tables import varied_settings
 from bench.score.resampled import AgainstBest, against_best
+from bench.storage import Place
 from bench.store import load_folds, load_runs, load_utterances
 
 
@@ -97,7 +97,7 @@ class CrossValidation:
         return tuple(one for one in self.settings if one.is_tied and one is not self.best)
 
 
-def cross_validated(study_dir: Path) -> CrossValidation | None:
+def cross_validated(study_dir: Place) -> CrossValidation | None:
     """Sum up the latest data set's folds of a fine-tuning study; null where there are none.
 
     Raises:
@@ -122,7 +122,7 @@ def cross_validated(study_dir: Path) -> CrossValidation | None:
     return CrossValidation((*_compared(complete, runs, scores), *rest), expected, str(latest["data.name"]))
 
 
-def _scores(study_dir: Path, fingerprint: str) -> pd.DataFrame:
+def _scores(study_dir: Place, fingerprint: str) -> pd.DataFrame:
     """The scored utterances of all runs, with the group of each."""
     folds = load_folds(study_dir)
     groups = folds[folds["data.fingerprint"].eq(fingerprint)].drop_duplicates("utterance_id")

@@ -45,7 +45,7 @@ def _section(
         return None
     mine = block.row(recommendation.picks.recommended)
     rows = _scored(load({str(mine["typical_run"])}))
-    shown = _spread(rows, _MOST_MINE)
+    shown = evenly(rows, _MOST_MINE)
     reader = Reader(block)
     readings = list(reader.read(shown))
     if not readings:
@@ -81,7 +81,7 @@ def _read_others(
     return {label: list(reader.read(of_run[run])) for run, label in labels.items() if run in of_run}
 
 
-def _spread(rows: pd.DataFrame, most_words: int) -> pd.DataFrame:
+def evenly(rows: pd.DataFrame, most_words: int) -> pd.DataFrame:
     """Take as many utterances as have so many words, evenly from all; at least one."""
     words = rows["reference_words"].sum()
     if words <= most_words:

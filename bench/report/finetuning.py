@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +12,7 @@ from bench.records import Status
 from bench.report.crossvalidation import CrossValidation, cross_validated
 from bench.report.judged import FOLDER, Judged, judged
 from bench.report.tables import Block, blocks, searched
+from bench.storage import Place
 from bench.store import load_curves, load_runs, read_study
 
 
@@ -87,7 +87,7 @@ def trains(runs: pd.DataFrame, config: Mapping[str, Any]) -> bool:
     return Task.finetune.value in tasks
 
 
-def read_finetuning(study_dir: Path) -> Finetuning:
+def read_finetuning(study_dir: Place) -> Finetuning:
     """Gather what a fine-tuning study has found.
 
     Raises:

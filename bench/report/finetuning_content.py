@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from bench import storage
 from bench.config import NormalizerName
 from bench.metrics import WER, Metric
 from bench.report.alignment import Place, aligned
@@ -27,10 +27,17 @@ _DASH = "\N{EN DASH}"
 _MIB = ("train.peak_rss_mib", "Peak RAM"), ("train.peak_gpu_reserved_mib", "Peak GPU memory")
 
 
-def finetuning_content(study_dir: Path, found: Finetuning) -> dict[str, Any]:
+def finetuning_content(study_dir: storage.Place, found: Finetuning) -> dict[str, Any]:
     """Gather everything a report says in words, in the shape its templates want."""
     texts = common(found.found, load_utterances(study_dir), found.told)
-    context: dict[str, Any] = {"study": found.name, "sections": [], "devices": None, "scaling": [], "not_compared": []}
+    context: dict[str, Any] = {
+        "study": found.name,
+        "sections": [],
+        "devices": None,
+        "engines": [],
+        "scaling": [],
+        "not_compared": [],
+    }
     if found.runs.empty:
         return texts | context | {"training": None}
     context["sections"] = [

@@ -1,7 +1,6 @@
 """A dry run's forecast beside what the runs really took."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,12 +10,13 @@ from bench.forecast.record import Compared, compared, read_forecast
 from bench.metrics import PEAK_RSS
 from bench.report.sheet import sheet
 from bench.report.tables import Block
+from bench.storage import Place
 
 _MOST_ROWS = 20
 _NUMBERS = ["predicted_s", "wall_s", "predicted_peak_rss_mib", "peak_rss_mib"]
 
 
-def foretold(study_dir: Path, runs: pd.DataFrame, found: Sequence[Block]) -> dict[str, Any] | None:
+def foretold(study_dir: Place, runs: pd.DataFrame, found: Sequence[Block]) -> dict[str, Any] | None:
     """Gather the section "Predicted against real".
 
     Args:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -130,28 +130,41 @@ def differing(block: Block, utterances: pd.DataFrame) -> list[dict[str, Any]]:
     labels = dict(zip(block.table["typical_run"], block.table["label"], strict=True))
     found = []
     for name in widest:
-        versions = list(_versions(mine[mine["utterance_id"] == name], labels))
-        # Of many, the ends tell most.
-        shown = versions if len(versions) <= _MOST_VERSIONS else [*versions[: _MOST_VERSIONS - 1], versions[-1]]
-        found.append(
-            {
-                "id": clean(str(name)),
-                "range": f"{versions[0]['errors']:.0f} to {versions[-1]['errors']:.0f} word errors",
-                "versions": [
-                    {
-                        "errors": _counted(version["errors"], "error"),
-                        "settings": version["settings"],
-                        "pieces": pieces_of(version["reference"], version["hypothesis"], normalize),
-                    }
-                    for version in shown
-                ],
-                "left_out": len(versions) - len(shown),
-            }
-        )
+        rows = mine[mine["utterance_id"] == name]
+        low, high = rows["errors"].min(), rows["errors"].max()
+        found.append(versions_of(rows, labels, normalize) | {"range": f"{low:.0f} to {high:.0f} word errors"})
     return found
 
 
-def _versions(rows: pd.DataFrame, labels: dict[str, str]) -> Iterator[dict[str, Any]]:
+def versions_of(rows: pd.DataFrame, labels: Mapping[str, str], normalize: Normalizer) -> dict[str, Any]:
+    """Lay out what several runs heard of one utterance.
+
+    Args:
+        rows: Its rows of the utterances table, a run each, with a column ``errors``.
+        labels: What to call each run.
+        normalize: What they were scored under.
+
+    Returns:
+        As an item of :func:`differing`, without ``range``.
+    """
+    versions = list(_versions(rows, labels))
+    # Of many, the ends tell most.
+    shown = versions if len(versions) <= _MOST_VERSIONS else [*versions[: _MOST_VERSIONS - 1], versions[-1]]
+    return {
+        "id": clean(str(rows["utterance_id"].iloc[0])),
+        "versions": [
+            {
+                "errors": _counted(version["errors"], "error"),
+                "settings": version["settings"],
+                "pieces": pieces_of(version["reference"], version["hypothesis"], normalize),
+            }
+            for version in shown
+        ],
+        "left_out": len(versions) - len(shown),
+    }
+
+
+def _versions(rows: pd.DataFrame, labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Yield each text that was heard of an utterance, fewest errors first, with who heard it."""
     groups = rows.groupby(["errors", "hypothesis"], sort=True)
     for (errors, hypothesis), group in groups:

@@ -161,7 +161,9 @@ def _panels(block: Block, metric: Metric, skipped: Sequence[Mapping[str, Any]], 
         cells = {(b, a): [one for one in members if one[x] == a and one[y] == b] for a in columns for b in index}
         fit = {cell: [one for one in found if one["comparable"]] for cell, found in cells.items()}
         values = {cell: _best(found, metric) for cell, found in fit.items()}
-        frame = pd.DataFrame([[values[b, a] for a in columns] for b in index], index, columns, dtype=float)
+        # Of objects, since null may be among them: what an engine's own defaults leave unset.
+        heads = pd.Index(index, dtype=object), pd.Index(columns, dtype=object)
+        frame = pd.DataFrame([[values[b, a] for a in columns] for b in index], *heads, dtype=float)
         empty = [cell for cell, value in values.items() if value is None]
         apart = {cell: value for cell in empty if (value := _best(cells[cell], metric)) is not None}
         words = {

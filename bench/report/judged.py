@@ -13,6 +13,7 @@ from bench.records import Status
 from bench.report.labels import plain
 from bench.score.gain import LEVEL, Gain, gain
 from bench.score.interval import Interval
+from bench.storage import Place, workspace
 from bench.store import load_runs, load_utterances
 
 FOLDER = "final"
@@ -90,7 +91,7 @@ class Judged:
         )
 
 
-def judged(study_dir: Path) -> Judged | None:
+def judged(study_dir: Place) -> Judged | None:
     """Read the outcome of a fine-tuning study; null where it was not judged, or not to the end.
 
     Raises:
@@ -126,7 +127,7 @@ def judged(study_dir: Path) -> Judged | None:
         gain=outcome,
         clustered_by=clustered_by,
         changes=tuple(changes),
-        folder=folder / MODEL,
+        folder=workspace(folder) / MODEL,
         training={name: plain(after[name]) for name in after.index if name.startswith(_ABOUT_TRAINING)},
     )
 

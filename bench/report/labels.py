@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from bench.config import AUTO, Strategy
+from bench.config import AUTO, DecodeConfig, Parity, Strategy, left_to_engine
 
 _NAMES = {
     "model.name": "model",
@@ -45,7 +45,7 @@ _NAMES = {
 }
 
 # Said as the value alone, or with the name after it: "vad", "pipeline merge".
-_PHRASES = {"decode.strategy": "{}", "decode.merge": "{} merge"}
+_PHRASES = {"engine": "{}", "decode.strategy": "{}", "decode.merge": "{} merge", "decode.parity": "{}"}
 
 # What a strategy leaves no choice in, so that naming it would tell nothing.
 _SETTLED: Mapping[object, tuple[str, ...]] = {
@@ -55,6 +55,9 @@ _SETTLED: Mapping[object, tuple[str, ...]] = {
 
 # Numbers that may be a word, which is null in the tables.
 _LEFT_TO_THE_RUN = ("decode.batch_size", "finetune.memory.device_batch_size")
+
+NATIVE = DecodeConfig(parity=Parity.native)
+"""The decoding of an engine by its own defaults; :func:`bench.config.left_to_engine` tells what they replace."""
 
 _AXES = {"decode.chunk_length_s": "chunk length", "decode.stride_length_s": "stride on each side"}
 
@@ -123,6 +126,10 @@ def setting_label(settings: Mapping[str, object]) -> str:
     unsaid = _SETTLED.get(strategy, ())
     if strategy == Strategy.chunked and {"decode.chunk_length_s", "decode.stride_length_s"} <= settings.keys():
         unsaid = ("decode.strategy",)  # "chunk 20 s, stride 1 s" is nothing else
+    if settings.get("decode.parity") == Parity.native:  # the rest is the engine's own
+        unsaid = tuple(key for key in settings if left_to_engine(NATIVE, key))
+    elif len(settings) > 1:  # that engines decode alike goes without saying
+        unsaid = (*unsaid, "decode.parity")
     return describe({key: value for key, value in settings.items() if key not in unsaid})
 
 

@@ -1,8 +1,5 @@
 """The studies there are, a row each."""
 
-import os
-from pathlib import Path
-
 import pandas as pd
 
 from bench.errors import BenchError
@@ -12,18 +9,19 @@ from bench.report.judged import FOLDER
 from bench.report.labels import clean
 from bench.report.passage import Passage
 from bench.report.tables import searched
+from bench.storage import Place, size_of
 from bench.store import list_studies, load_runs, read_study
 
 _HEADS = ("study", "task", "data", "runs", "lowest WER", "highest RTFx", "MiB", "last run")
 _DASH = "\N{EN DASH}"
 
 
-def listing(root: Path) -> Passage | None:
+def listing(root: Place) -> Passage | None:
     """List the studies under a folder, those that cannot be read with the reason; null where there are none."""
     rows: list[tuple[str, ...]] = []
     broken = []
     for folder in list_studies(root):
-        size = f"{_bytes(folder) / 2**20:.1f}"
+        size = f"{size_of(folder) / 2**20:.1f}"
         try:
             rows.append(_row(folder, size))
         except BenchError as error:
@@ -39,7 +37,7 @@ def statuses(runs: pd.DataFrame) -> str:
     return ", ".join(f"{count} {status}" for status, count in ordered) or "none"
 
 
-def _row(folder: Path, size: str) -> tuple[str, ...]:
+def _row(folder: Place, size: str) -> tuple[str, ...]:
     config = (read_study(folder) or {}).get("config") or {}
     every = load_runs(folder)
     runs = searched(every)
@@ -59,15 +57,3 @@ def _row(folder: Path, size: str) -> tuple[str, ...]:
         size,
         str(runs["started_at"].max())[:16] if len(runs) else _DASH,
     )
-
-
-def _bytes(folder: Path) -> int:
-    """Sum up the files of a study; what goes meanwhile is not counted."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += (Path(place) / name).stat().st_size
-            except OSError:
-                continue
-    return total

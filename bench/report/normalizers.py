@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +14,7 @@ from bench.report.frontier import recommend
 from bench.report.labels import value_of
 from bench.report.sheet import sheet
 from bench.report.tables import Block, blocks
+from bench.storage import Place
 from bench.store import load_runs, load_scores, load_utterances
 
 _ERRORS = ["substitutions", "deletions", "insertions"]
@@ -119,7 +119,7 @@ class Rankings:
         return f"{ranking} depends on the normaliser: best under {self.own} is {first}, under {said} {second}; {tau}."
 
 
-def rankings(study_dir: Path, first: NormalizerName) -> list[Rankings]:
+def rankings(study_dir: Place, first: NormalizerName) -> list[Rankings]:
     """Set a study's normalisers against each other, within each of its blocks.
 
     Args:
@@ -133,7 +133,7 @@ def rankings(study_dir: Path, first: NormalizerName) -> list[Rankings]:
     return _of_blocks(found, load_scores(study_dir), load_utterances(study_dir), first)
 
 
-def normalizer_sections(study_dir: Path, found: Sequence[Block], utterances: pd.DataFrame) -> list[dict[str, Any]]:
+def normalizer_sections(study_dir: Place, found: Sequence[Block], utterances: pd.DataFrame) -> list[dict[str, Any]]:
     """Set a study's normalisers against each other, as tables for the templates.
 
     Args:

@@ -17,9 +17,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.metrics import RTFX, WER
-from bench.report import errors_figures, figures, finetuning_figures
+from bench.report import engine_figures, errors_figures, figures, finetuning_figures
 from bench.report.accuracy import Accuracy, accuracies
 from bench.report.content import content
+from bench.report.engines import engine_section, engines
 from bench.report.errors import error_sections
 from bench.report.finetuning import Finetuning, read_finetuning, trains
 from bench.report.finetuning_content import finetuning_content
@@ -32,8 +33,9 @@ from bench.report.scaling import scaled_settings
 from bench.report.searching import goal_of, search_section, searches
 from bench.report.style import styled
 from bench.report.tables import Block, blocks, searched
-from bench.report.validity import without_invalid
+from bench.report.timings import without_invalid, without_shared
 from bench.search.objectives import Goal
+from bench.storage import Place
 from bench.store import load_runs, load_timeline, load_utterances, read_study
 
 _DPI = 130
@@ -96,7 +98,7 @@ class _Report:
     pictures: list[_Picture]
 
 
-def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path:
+def build(study_dir: Place, reports_root: Path, valid_only: bool = False) -> Path:
     """Write the report of a study; the same results give the same bytes.
 
     Args:
@@ -110,7 +112,7 @@ def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path
     Raises:
         StoreError: There is no such study, or its results cannot be read.
     """
-    every = load_runs(study_dir)
+    every = without_shared(load_runs(study_dir))
     told = read_study(study_dir) or {}
     if trains(every, told.get("config") or {}):
         report = _of_training(study_dir, every, told)
@@ -134,7 +136,7 @@ def build(study_dir: Path, reports_root: Path, valid_only: bool = False) -> Path
     return folder
 
 
-def _of_transcription(study_dir: Path, every: pd.DataFrame, told: dict[str, Any], valid_only: bool) -> _Report:
+def _of_transcription(study_dir: Place, every: pd.DataFrame, told: dict[str, Any], valid_only: bool) -> _Report:
     """Gather the report of a study that compares how to transcribe."""
     runs = without_invalid(every) if valid_only else every
     config = told.get("config") or {}
@@ -159,10 +161,12 @@ def _of_transcription(study_dir: Path, every: pd.DataFrame, told: dict[str, Any]
     drawn_errors = [_error_pictures(number, one) for number, one in enumerate(told_errors, 1)]
     context["errors"] = [one | {"pictures": each} for one, each in zip(told_errors, drawn_errors, strict=True)]
     of_errors = [picture for each in drawn_errors for some in each.values() for picture in some]
-    return _Report(("page.html.j2", "summary.md.j2"), context, pictures + course + of_errors)
+    context["engines"] = _engine_sections(found, utterances, accuracy, told.get("skipped") or [])
+    of_engines = [picture for one in context["engines"] for picture in one["pictures"]]
+    return _Report(("page.html.j2", "summary.md.j2"), context, pictures + of_engines + course + of_errors)
 
 
-def _of_training(study_dir: Path, every: pd.DataFrame, told: dict[str, Any]) -> _Report:
+def _of_training(study_dir: Place, every: pd.DataFrame, told: dict[str, Any]) -> _Report:
     """Gather the report of a study that fine-tunes: its transcribing is a means, of whose speed nothing is said."""
     found = read_finetuning(study_dir)
     goal = goal_of(found.config)
@@ -240,6 +244,21 @@ def _pictures(
                 (f"timeline_{number}", about, functools.partial(figures.timeline, samples, run, _marks(block, run)))
             )
     yield from _drawn(draw)
+
+
+def _engine_sections(
+    found: Sequence[Block], utterances: pd.DataFrame, accuracy: Mapping[str, Accuracy], skipped: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Gather the section about engines of each block that has several, with its figure."""
+    told = []
+    for number, block in enumerate(found, 1):
+        if (seen := engines(block, utterances, skipped)) is None:
+            continue
+        about = "Accuracy, speed and memory of each engine, and how far their texts agree."
+        draw = functools.partial(engine_figures.engine_sides, seen, accuracy[block.title])
+        section = engine_section(seen, accuracy[block.title])
+        told.append(section | {"pictures": list(_drawn([(f"engines_{number}", about, draw)]))})
+    return told
 
 
 def _error_pictures(number: int, told: Mapping[str, Any]) -> dict[str, list[_Picture]]:

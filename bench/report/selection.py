@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -10,6 +9,7 @@ from bench.errors import StoreError
 from bench.report.frontier import recommend
 from bench.report.searching import goal_of
 from bench.report.tables import Block, blocks
+from bench.storage import Place, place
 from bench.store import load_runs, read_study
 
 BEST = "best"
@@ -27,7 +27,7 @@ class Selection:
         trial: Beginning of a ``trial_id``, a ``run_id``, or :data:`BEST`; null is the whole study.
     """
 
-    study_dir: Path
+    study_dir: Place
     trial: str | None = None
 
     @property
@@ -36,7 +36,7 @@ class Selection:
         return self.study_dir.resolve().name
 
 
-def selection(text: str, results: Path) -> Selection:
+def selection(text: str, results: Place) -> Selection:
     """Read what a user named.
 
     Args:
@@ -46,12 +46,12 @@ def selection(text: str, results: Path) -> Selection:
     if (whole := _study_dir(text, results)) is not None:
         return Selection(whole)
     study, colon, trial = text.rpartition(":")
-    if colon:
-        return Selection(_study_dir(study, results) or results / study, trial)
-    return Selection(results / text)
+    if colon and "/" not in trial:  # that would be the colon of a URL
+        return Selection(_study_dir(study, results) or _named(study, results), trial)
+    return Selection(_named(text, results))
 
 
-def is_study(text: str, results: Path) -> bool:
+def is_study(text: str, results: Place) -> bool:
     """Tell whether a text names a study there is, or a setting of one."""
     return (selection(text, results).study_dir / "study.yaml").exists()
 
@@ -111,6 +111,11 @@ def _recommended(found: Sequence[Block], chosen: Selection) -> tuple[Block, str]
     return found[0], recommendation.picks.recommended
 
 
-def _study_dir(text: str, results: Path) -> Path | None:
-    candidates = (Path(text), results / text)
+def _named(text: str, results: Place) -> Place:
+    """Return the folder that a name or URL stands for, whether or not there is one."""
+    return place(text) if "://" in text else results / text
+
+
+def _study_dir(text: str, results: Place) -> Place | None:
+    candidates: tuple[Place, ...] = (place(text),) if "://" in text else (place(text), results / text)
     return next((folder for folder in candidates if text and (folder / "study.yaml").exists()), None)

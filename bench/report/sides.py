@@ -11,7 +11,7 @@ from bench.records import Status
 from bench.report.labels import plain, setting_label
 from bench.report.selection import Selection, load_blocks, trial_of
 from bench.report.tables import Block, searched, varied_settings
-from bench.report.validity import without_invalid
+from bench.report.timings import without_invalid, without_shared
 from bench.store import load_runs, load_utterances
 
 
@@ -68,7 +68,7 @@ class Study:
         Raises:
             StoreError: There is no such study, or none of its runs has ended.
         """
-        runs = searched(load_runs(chosen.study_dir))
+        runs = without_shared(searched(load_runs(chosen.study_dir)))
         runs = without_invalid(runs) if valid_only else runs
         return cls(chosen, runs, load_blocks(chosen, runs))
 

@@ -23,7 +23,7 @@ def speedup(runs: pd.DataFrame, setting: str, baseline: str | None = None) -> Fi
     Args:
         runs: Rows of the runs table.
         setting: The setting, dotted as in the configuration; ``device``, say.
-        baseline: The value to compare with; null takes ``cpu``, ``float32``, or the smallest there is.
+        baseline: The value to compare with; null takes ``cpu``, ``transformers``, ``float32`` or the least.
 
     Returns:
         The figure; null where the setting does not vary, or no two of its runs can be compared.

@@ -12,11 +12,14 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from bench.config import Parity, left_to_engine
 from bench.data.holdout import Part
 from bench.metrics import COLD, COST, UTTERANCE_LATENCIES, WINDOW_LATENCIES
 from bench.readings import PHASES as INFERENCE_PHASES
 from bench.records import Status
-from bench.report.labels import clean, name_of, plain, setting_label, value_of
+from bench.report.engine_versions import EARLIER_ENGINE, with_earlier_engines
+from bench.report.labels import NATIVE, clean, name_of, plain, setting_label, value_of
+from bench.report.timings import without_shared
 from bench.schema import SETTINGS
 from bench.search.objectives import Constraint
 
@@ -30,12 +33,15 @@ BLOCK_FACTORS = (
     WARMUP,
     "measure.repeats",
     "env.cpu_model",
+    "env.cpu_flags",
+    "env.cpu_cores",
     "env.cpu_usable",
     "env.gpu",
     "env.gpu_driver",
     "env.torch",
     "env.transformers",
     "env.python",
+    EARLIER_ENGINE,
     THREADS,
 )
 """Columns that must agree before two runs are compared."""
@@ -59,6 +65,8 @@ _MAIN = (
 
 DEGENERATE = ("utterances_looping", "utterances_text_in_silence", "utterances_wrong_language")
 """Columns that count utterances whose text is no misheard speech."""
+
+_PARITY = "decode.parity"
 
 _RUNS = ("runs", "runs_ok", "runs_pruned", "runs_judged", "runs_valid")
 _COUNTS = ("substitutions", "deletions", "insertions", "reference_words")
@@ -108,11 +116,17 @@ def searched(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def varied_settings(runs: pd.DataFrame) -> tuple[str, ...]:
-    """Name the settings that take more than one value and may change a result, in the configuration's order."""
+    """Name the settings that take more than one value and may change a result, in the configuration's order.
+
+    What an engine does by its own defaults has no value, which is no other one.
+    """
+    locked = runs[runs[_PARITY].ne(Parity.native.value)]
     return tuple(
         column
         for column in SETTINGS
-        if not column.startswith(_NOT_VARIED) and column not in _CHECKS and len(set(map(plain, runs[column]))) > 1
+        if not column.startswith(_NOT_VARIED)
+        and column not in _CHECKS
+        and len(set(map(plain, (locked if left_to_engine(NATIVE, column) else runs)[column]))) > 1
     )
 
 
@@ -129,13 +143,13 @@ def blocks(runs: pd.DataFrame, constraints: Sequence[Constraint] = ()) -> list[B
 
     Blocks that ran last at the same time stay in the order in which they were first met. Torch's thread count is a
     blocking factor unless the study varies ``threads``: then it is what the setting does. Runs over data kept aside
-    are in no block.
+    are in no block, and what ran beside others has no timings.
 
     Args:
         runs: Rows of the runs table.
         constraints: What a setting has to keep to be recommended.
     """
-    runs = searched(runs)
+    runs = with_earlier_engines(without_shared(searched(runs)))
     varied = varied_settings(runs)
     factors = tuple(factor for factor in BLOCK_FACTORS if factor != THREADS or "threads" not in varied)
     rows: dict[tuple[object, ...], list[int]] = {}
@@ -201,7 +215,12 @@ def _labels(runs: pd.DataFrame, varied: Sequence[str]) -> pd.DataFrame:
     first = runs.drop_duplicates("trial_id").sort_values("trial_id")
     settings = [dict(zip(varied, map(plain, row), strict=True)) for row in _rows(first, varied)]
     main = [dict(zip(_MAIN, map(plain, row), strict=True)) for row in _rows(first, _MAIN)]
-    rows = [{"label": setting_label(some or usual), **some} for some, usual in zip(settings, main, strict=True)]
+    # What an engine did by its own defaults says so everywhere.
+    own = [{_PARITY: parity} if parity == Parity.native else {} for parity in first[_PARITY]]
+    rows = [
+        {"label": setting_label((some or usual) | more), **some}
+        for some, usual, more in zip(settings, main, own, strict=True)
+    ]
     return pd.DataFrame(rows, index=first["trial_id"].to_numpy(), columns=["label", *varied])
 
 

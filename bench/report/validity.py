@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.metrics import COST, ENERGY, UTTERANCE_LATENCIES, WINDOW_LATENCIES
-from bench.readings import PHASES, Doubt
+from bench.readings import Doubt
 from bench.records import Status
 from bench.report.frontier import Recommendation
 from bench.report.labels import clean
 from bench.report.tables import Block
+from bench.report.timings import is_invalid, is_shared
 
 _MOST_RUNS = 40
 _PASSES = 5  # from so many on everything about passes can be judged, see bench.measure.validity
@@ -24,37 +24,13 @@ _NAMES: Mapping[str, str] = {
     Doubt.clock: "clock",
     Doubt.disk: "reading from disk",
     Doubt.gpu_shared: "others on the GPU",
+    Doubt.shared: "other runs beside it",
 }
-
-# Everything that the timed passes, which the certificate judges, have gone into.
-_TIMINGS = (
-    "rtf",
-    "rtfx",
-    *PHASES,
-    *(metric.column for metric in (*WINDOW_LATENCIES, *UTTERANCE_LATENCIES, ENERGY, COST)),
-    "energy_j",
-    "energy_cpu_j",
-    "energy_gpu_j",
-    "cpu_pct",
-)
-_LISTS = ("inference_s", "laps")
-
-
-def without_invalid(runs: pd.DataFrame) -> pd.DataFrame:
-    """Take the timings out of runs whose timing is known not to be valid; what they transcribed is kept."""
-    invalid = _is(runs, False)
-    kept = runs.copy()
-    for column in _TIMINGS:
-        kept[column] = kept[column].where(~invalid)
-    for column in _LISTS:
-        values = [None if bad else value for bad, value in zip(invalid, kept[column], strict=True)]
-        kept[column] = pd.Series(values, index=kept.index, dtype=object)
-    return kept
 
 
 def count_invalid(runs: pd.DataFrame) -> int:
-    """Count the runs whose timing is known not to be valid."""
-    return int(_is(runs, False).sum())
+    """Count the runs whose timing is known not to be valid, of those that have one: not of those beside others."""
+    return int((is_invalid(runs) & ~is_shared(runs)).sum())
 
 
 def validity(block: Block, valid_only: bool) -> dict[str, Any]:
@@ -62,10 +38,10 @@ def validity(block: Block, valid_only: bool) -> dict[str, Any]:
 
     Args:
         block: The runs.
-        valid_only: Whether :func:`without_invalid` has been applied to them.
+        valid_only: Whether :func:`bench.report.timings.without_invalid` has been applied to them.
     """
     runs = block.runs[block.runs["status"] == Status.ok.value]
-    doubted = runs[_is(runs, False)].sort_values("run_id")
+    doubted = runs[is_invalid(runs)].sort_values("run_id")
     rows = [
         (str(block.row(run["trial_id"])["label"]), str(run["run_id"]), _doubts(run))
         for _, run in doubted.head(_MOST_RUNS).iterrows()
@@ -91,7 +67,7 @@ def doubtful_pick(block: Block, recommendation: Recommendation, valid_only: bool
     trial = recommendation.picks.recommended
     row = block.row(trial)
     runs = block.runs[(block.runs["trial_id"] == trial) & (block.runs["status"] == Status.ok.value)]
-    bad = runs[_is(runs, False)]
+    bad = runs[is_invalid(runs)]
     if bad.empty:
         return []
     kinds = dict.fromkeys(_name(one["doubt"]) for doubts in bad["doubts"] for one in _items(doubts))
@@ -105,7 +81,7 @@ def doubtful_pick(block: Block, recommendation: Recommendation, valid_only: bool
 def _summary(runs: pd.DataFrame, valid_only: bool) -> str:
     if runs.empty:
         return "No run ended well, so there is no timing to judge."
-    judged, valid, bad = (int(mask.sum()) for mask in (runs["valid"].notna(), _is(runs, True), _is(runs, False)))
+    judged, valid, bad = (int(mask.sum()) for mask in (runs["valid"].notna(), runs["valid"].eq(True), is_invalid(runs)))
     if not judged:
         return "Whether the timings are valid was not recorded: the runs are of an earlier version."
     told = f"{valid} of {judged} run{'s have' if judged > 1 else ' has'} a valid timing."
@@ -118,7 +94,13 @@ def _summary(runs: pd.DataFrame, valid_only: bool) -> str:
                 " Nothing remains to compare; run the study again with measure.rerun_invalid=2, or report it without"
                 " --valid-only."
             )
-    elif bad:
+        return told
+    if shared := int(is_shared(runs).sum()):
+        told += (
+            f" {shared} ran beside others, and {'its' if shared == 1 else 'their'} timings are left out; to take them:"
+            " executor.workers=1 measure.rerun_invalid=1."
+        )
+    if bad > shared:
         told += " To leave the others out of everything about speed: asr-sweep report --valid-only."
     return told
 
@@ -154,7 +136,3 @@ def _name(doubt: object) -> str:
 def _items(values: Any) -> list[Any]:
     """List what a column of lists holds, which is null for old rows."""
     return [] if values is None or isinstance(values, float) else list(values)
-
-
-def _is(runs: pd.DataFrame, value: bool) -> "pd.Series[bool]":
-    return runs["valid"].map(lambda valid: valid is not None and valid == value).astype(bool)

@@ -2,6 +2,10 @@
 
 No study object outlives a proposal. Each is made from a study rebuilt from the trials' results and a sampler seeded by
 the search's seed and the trial's number, so a search that was killed goes on exactly as it would have.
+
+Where several trials run at a time, a proposal is a pure function of that and of the points that are on their way. Which
+trials have ended when it is made depends on how long they took, so such a search is not the same twice; after a kill it
+goes on from what had ended, and what was on its way is proposed anew.
 """
 
 import itertools
@@ -53,7 +57,10 @@ class Proposer:
     enqueued: tuple[Point, ...] = ()
 
     def propose(
-        self, trials: Sequence[Trial], is_known: Callable[[Candidate], bool] = lambda _: False
+        self,
+        trials: Sequence[Trial],
+        is_known: Callable[[Candidate], bool] = lambda _: False,
+        running: Sequence[Point] = (),
     ) -> Candidate | None:
         """Choose the next point.
 
@@ -61,8 +68,9 @@ class Proposer:
         asked anew, and in a finite space the nearest point to its proposal that is left is taken.
 
         Args:
-            trials: All trials so far, by number.
+            trials: All trials that have ended so far, by number.
             is_known: Tells whether a setting was tried under another point, in a space of another form.
+            running: Points that are being tried, in the order they were begun.
 
         Returns:
             The point; null where every possible one has been tried.
@@ -70,7 +78,7 @@ class Proposer:
         Raises:
             ConfigError: A value is wrong in any combination.
         """
-        known = {name_of(trial.point) for trial in trials}
+        known = {name_of(point) for point in (*(trial.point for trial in trials), *running)}
 
         def fresh(points: Iterable[Point]) -> Candidate | None:
             for point in points:
@@ -81,18 +89,25 @@ class Proposer:
         if (candidate := fresh(self.enqueued)) is not None:
             return candidate
         coordinates = Coordinates(self.space, self.points)
-        number, count = len(trials), size(self.space)
+        number, count = len(trials) + len(running), size(self.space)
         finite = count is not None and count <= _MOST_ENUMERATED
         proposal: Point = {}
         for attempt in range(1 if finite else _TRIES):
-            proposal = self._ask(trials, coordinates, number, attempt)
+            proposal = self._ask(trials, running, coordinates, number, attempt)
             if (candidate := fresh([proposal])) is not None:
                 return candidate
         return fresh(self._nearest(proposal, coordinates) if finite else self._at_random(coordinates, number))
 
-    def _ask(self, trials: Sequence[Trial], coordinates: Coordinates, number: int, attempt: int) -> Point:
+    def _ask(
+        self, trials: Sequence[Trial], running: Sequence[Point], coordinates: Coordinates, number: int, attempt: int
+    ) -> Point:
         study = rebuilt(trials, coordinates, self.goal)
-        study.sampler = _sampler(self.sampler, _seed(self.seed, number, attempt))
+        for point in running:
+            if (parameters := coordinates.parameters(point)) is not None:
+                study.add_trial(
+                    optuna.create_trial(state=TrialState.RUNNING, params=parameters[0], distributions=parameters[1])
+                )
+        study.sampler = _sampler(self.sampler, _seed(self.seed, number, attempt), several=bool(running))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of features that Optuna calls experimental, and of mixed spaces
             return coordinates.suggest(study.ask())
@@ -157,10 +172,11 @@ def _frozen(trials: Sequence[Trial], coordinates: Coordinates, goal: Goal) -> It
         )
 
 
-def _sampler(name: Sampler, seed: int) -> BaseSampler:
+def _sampler(name: Sampler, seed: int, several: bool) -> BaseSampler:
     makers: dict[Sampler, Callable[[], BaseSampler]] = {
         Sampler.random: lambda: RandomSampler(seed),
-        Sampler.tpe: lambda: TPESampler(n_startup_trials=_STARTUP_TRIALS, seed=seed),
+        # What runs is taken for bad meanwhile, so that nothing like it is proposed: without it, the same again.
+        Sampler.tpe: lambda: TPESampler(n_startup_trials=_STARTUP_TRIALS, seed=seed, constant_liar=several),
         Sampler.nsga2: lambda: NSGAIISampler(population_size=_POPULATION, seed=seed),
         Sampler.gp: lambda: GPSampler(n_startup_trials=_STARTUP_TRIALS, seed=seed),
     }

@@ -22,11 +22,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.config import Config, Sampler, Task, flatten
+from bench.config import Config, ExecutorKind, Sampler, Task, flatten
 from bench.errors import ConfigError
+from bench.inference import parity
 from bench.score.race import JUDGED
 from bench.search.grid import Grid, enumerate_grid
-from bench.search.objectives import parse_goal
+from bench.search.objectives import deciding_time, parse_goal
 from bench.search.points import Candidate, Points, checked_points, name_of, refuse_wrong_values, to_config
 from bench.search.space import Point, Space, parse_space, refined
 from bench.validation import validate
@@ -34,6 +35,7 @@ from bench.validation import validate
 _PACKAGE = Path(__file__).parents[1]
 # Beside the package in a checkout, inside it in a wheel.
 _CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
+_NO_TEXT = re.compile("[\ud800-\udfff]")  # how Python writes bytes that are none; results could not hold them
 _OVERRIDE = re.compile(r"[^-].*=|~")
 
 
@@ -60,6 +62,10 @@ class Composed:
         """Whether a sampler chooses the points."""
         return self.points is not None and self.config.search.sampler is not Sampler.grid
 
+    def sources(self) -> list[Config]:
+        """List configurations with every model and data set that the study may run."""
+        return [*self.grid.points, *(self.points.sources() if self.searches and self.points else ())]
+
 
 def compose(arguments: Sequence[str]) -> Composed | None:
     """Compose a study from command-line arguments in Hydra's grammar.
@@ -70,6 +76,9 @@ def compose(arguments: Sequence[str]) -> Composed | None:
     Raises:
         ConfigError: An argument is wrong; the message is one line and names the cure.
     """
+    for text in arguments:
+        if _NO_TEXT.search(text):
+            raise ConfigError(f"{text!r} is not UTF-8 text; give a name that is")
     received: list[DictConfig | Composed] = []
     _register_schema()
     try:
@@ -124,6 +133,7 @@ def study_of(arguments: Sequence[str], master: DictConfig, loader: ConfigLoader)
 def _single(composed: DictConfig) -> Composed:
     config = to_config(composed)
     validate(config)
+    parity.require(config)
     if config.search.sampler is not Sampler.grid:
         raise ConfigError(
             f"search={config.search.sampler} chooses among values, and none are given; add -m and a setting with"
@@ -134,6 +144,13 @@ def _single(composed: DictConfig) -> Composed:
 
 def _check_goal(config: Config) -> None:
     goal = parse_goal(config.search.objectives, config.search.constraints)
+    executor, timed = config.executor, deciding_time(config.search)
+    if timed and executor.kind is ExecutorKind.local and executor.workers != 1:
+        raise ConfigError(
+            f"{timed} decides how this study goes on, and of runs that share a machine"
+            f" (executor.workers={executor.workers}) no timing is valid; use executor.workers=1, or"
+            " 'search.objectives=[wer]'"
+        )
     if config.task is Task.finetune and config.search.racing and {one.column for one in goal.metrics} != {"wer"}:
         raise ConfigError("search.racing of trainings compares folds by their WER alone; use 'search.objectives=[wer]'")
     if config.search.racing and (late := [one.column for one in goal.metrics if one.column not in JUDGED]):

@@ -1,5 +1,6 @@
 """The grid: every combination of a space's values, checked, impossible ones set aside with their reason."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from bench.config import Config
 from bench.errors import ConfigError, ImpossiblePoint
 from bench.search.points import Candidate, Points, combinations
-from bench.search.space import Interval, Point, Space
+from bench.search.space import MOST, Interval, Point, Space
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,15 @@ def enumerate_grid(space: Space, points: Points) -> Grid:
                 f"{key}={domain} has no finite set of values for a grid; list them ({key}=1,2,3), use"
                 " range(start,stop,step), or search=tpe to have values chosen"
             )
+    finite = {key: domain for key, domain in space.values.items() if not isinstance(domain, Interval)}
+    sizes = {key: len(choices) for key, choices in (*space.groups.items(), *finite.items())}
+    count = math.prod(sizes.values()) * (len(space.combinations) or 1)
+    if count > MOST:
+        product = ", ".join(f"{key} {size}" for key, size in sizes.items())
+        raise ConfigError(
+            f"this grid has {count} points ({product}), and {MOST} are the most; list fewer values, or search=tpe to"
+            " have some of them chosen"
+        )
     found: dict[Config, Candidate] = {}
     skipped: dict[str, Skipped] = {}
     for point in points_of(space, points):

@@ -10,18 +10,20 @@ second to import, which a grid need not pay, and several times as long to write 
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bench import metrics, store
+from bench import metrics
 from bench.records import Status
 from bench.search import points
 from bench.search.objectives import Goal
 from bench.search.space import Domain, Interval, Point, Space
 from bench.search.trials import Outcome, Trial, trial_of
+from bench.storage import write_atomically
 
 FILE_NAME = "journal.log"
 """Name of the journal in a study's folder."""
@@ -37,6 +39,8 @@ _CREATE_STUDY, _SET_STUDY_USER_ATTR, _SET_STUDY_SYSTEM_ATTR, _CREATE_TRIAL = 0, 
 _MINIMIZE, _MAXIMIZE = 1, 2
 _COMPLETE, _PRUNED, _FAIL = 1, 2, 3
 _STATES = {Outcome.ok: _COMPLETE, Outcome.pruned: _PRUNED, Outcome.oom: _FAIL, Outcome.failed: _FAIL}
+
+_SHARE = 0.02  # of a study's time that may go into its journal
 
 # Bytes of a line; records of usual spaces take one or two thousand.
 _WIDTH = 4096
@@ -75,7 +79,42 @@ def write_journal(path: Path, study: str, rows: Iterable[Row], goal: Goal, space
     ]
     for (trial, group), point in zip(trials, varied, strict=True):
         records.append(_trial_record(trial, point, parameters, group, measured))
-    store.write_atomically(path, _encoded(records))
+    write_atomically(path, _encoded(records))
+
+
+class Mirror:
+    """Keeps the journal of a study that runs.
+
+    It is written whole, which takes the longer the more runs there are, so it is done only as often as to take little
+    of the study's time.
+
+    Args:
+        path: The journal's file.
+        study: The study's name.
+        rows: Tells the rows of the runs table by now.
+        goal: The objectives and constraints.
+        space: What varies now.
+    """
+
+    def __init__(self, path: Path, study: str, rows: Callable[[], Iterable[Row]], goal: Goal, space: Space) -> None:
+        self._path = path
+        self._study = study
+        self._rows = rows
+        self._goal = goal
+        self._space = space
+        self._due_s = 0.0
+
+    def follow(self) -> None:
+        """Write the journal, unless that was done a moment ago."""
+        if time.monotonic() >= self._due_s:
+            self.write()
+
+    def write(self) -> None:
+        """Write the journal."""
+        began_s = time.monotonic()
+        write_journal(self._path, self._study, self._rows(), self._goal, self._space)
+        ended_s = time.monotonic()
+        self._due_s = ended_s + (ended_s - began_s) / _SHARE
 
 
 def _encoded(records: Sequence[Record]) -> bytes:

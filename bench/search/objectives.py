@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.config import Sampler, SearchConfig
 from bench.errors import ConfigError
-from bench.metrics import ALL, Metric
+from bench.metrics import ALL, TIMED, Metric
 
 _BOUND = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
 _HOLDS = {"<=": operator.le, ">=": operator.ge}
@@ -77,6 +78,14 @@ def parse_goal(objectives: Sequence[str], constraints: Sequence[str]) -> Goal:
         tuple(_metric(name, "search.objectives") for name in objectives),
         tuple(_constraint(text) for text in constraints),
     )
+
+
+def deciding_time(search: SearchConfig) -> str | None:
+    """Name a metric of time by which a study decides how it goes on, or what it chooses; null where none does."""
+    if search.sampler is Sampler.grid and not search.racing and not search.holdout:
+        return None
+    goal = parse_goal(search.objectives, search.constraints)
+    return next((metric.column for metric in goal.metrics if metric.column in TIMED), None)
 
 
 def _constraint(text: str) -> Constraint:

@@ -1,11 +1,12 @@
 """From a point of a space to the configuration of a trial."""
 
+import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias, TypeVar
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.config import Config, flatten
 from bench.errors import ConfigError, ImpossiblePoint
+from bench.inference import parity
+from bench.inference.engines import why_absent as why_absent_engine
 from bench.measure.device import why_absent
 from bench.search.space import Condition, Interval, Point, Space
 from bench.validation import validate
@@ -25,6 +28,10 @@ _PARTS = {item.name for item in fields(Config)}
 _SETTINGS = {name for name, _ in flatten(Config())}
 _OF_THE_STUDY = ("finetune.folds.", "finetune.test.", "finetune.evaluations", "finetune.save")
 _SWEEPABLE = ("device", "engine", "threads", "seed", "model", "data", "decode", "finetune")
+
+
+_Settings = TypeVar("_Settings", bound=Any)
+_Groups: TypeAlias = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class Points:
             for choices in combinations(space.groups)
         }
 
+        self._plains: dict[_Groups, Config | None] = {}
+        self._converted: dict[tuple[_Groups, str, str], Any] = {}
         # Conditions look at what holds where a point says nothing; flattening takes a millisecond.
         self._settled = {
             key: {**dict(flatten(to_config(base))), **self._fixed_groups}
@@ -112,18 +121,45 @@ class Points:
         """
         typed = self._overlaid(point)
         validate(typed)
+        if "engine" in point:
+            _require_engine(typed.engine)
+        parity.require(typed, point)
         if "device" in point:
             _require_device(typed.device)
         return Candidate(point, typed)
 
     def _overlaid(self, point: Point) -> Config:
-        config = self._bases[self._key(point)].copy()
-        for key, value in point.items():
-            if key not in self._space.groups:
-                OmegaConf.update(config, key, value, force_add=False)
-        return to_config(config)
+        """Lay a point's values over what Hydra composed for its groups.
 
-    def _key(self, point: Point) -> tuple[tuple[str, str], ...]:
+        Copying and converting that whole takes milliseconds, so a grid of many thousand points converts each value of a
+        setting once, and puts together what it has.
+        """
+        base = self._key(point)
+        values = {key: value for key, value in point.items() if key not in self._space.groups}
+        known = [(base, key, repr(value)) for key, value in values.items()]
+        plain = self._plain(base)
+        if plain is not None and all(one in self._converted for one in known):
+            return _with(plain, {key: self._converted[base, key, text] for base, key, text in known})
+        config = self._bases[base].copy()
+        for key, value in values.items():
+            OmegaConf.update(config, key, value, force_add=False)
+        typed = to_config(config)
+        for one in known:
+            if plain is not None and not isinstance(self._space.values.get(one[1]), Interval):
+                self._converted[one] = functools.reduce(getattr, one[1].split("."), typed)
+        return typed
+
+    def _plain(self, base: _Groups) -> Config | None:
+        """Return the configuration without a point's values; null where these decide more than their own setting."""
+        if base not in self._plains:
+            composed = self._bases[base]
+            self._plains[base] = None
+            if "${" not in OmegaConf.to_yaml(composed):
+                with suppress(ConfigError):  # it lacks a value that each point gives
+                    self._plains[base] = to_config(composed)
+        return self._plains[base]
+
+    def _key(self, point: Point) -> _Groups:
         return tuple((group, point[group]) for group in self._space.groups)
 
 
@@ -199,6 +235,20 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
+def _with(config: _Settings, values: Mapping[str, Any]) -> _Settings:
+    """Replace settings, by their dotted names."""
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        part, _, rest = name.partition(".")
+        if rest:
+            inner.setdefault(part, {})[rest] = value
+        else:
+            own[part] = value
+    parts = {part: _with(getattr(config, part), rest) for part, rest in inner.items()}
+    return replace(config, **own, **parts)
+
+
 def _require_device(device: str) -> None:
     """Set points aside whose device this machine lacks; a study over devices then runs on those there are.
 
@@ -207,6 +257,16 @@ def _require_device(device: str) -> None:
     """
     if (reason := why_absent(device)) is not None:
         raise ImpossiblePoint(f"device={device} is not there: {reason}")
+
+
+def _require_engine(name: str) -> None:
+    """Set points aside whose engine is not installed, as those whose device is absent.
+
+    Raises:
+        ImpossiblePoint: A package of the engine is missing.
+    """
+    if (reason := why_absent_engine(name)) is not None:
+        raise ImpossiblePoint(f"engine={name} is not there: {reason}")
 
 
 def _is_whole(value: Any) -> bool:

@@ -2,18 +2,21 @@
 
 import re
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, TypeAlias
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
 
 from bench.config import Config, SpaceConfig, flatten
 from bench.errors import ConfigError
 
 _CONDITION = re.compile(r"\s*(\S+)\s+if\s+([^\s=]+)\s*=\s*(.+?)(?:\s+else\s+(.+?))?\s*")
+
+MOST = 1_000_000
+"""Points of a grid at most; to list them takes an hour."""
 
 Point: TypeAlias = dict[str, Any]
 """What is particular to one trial: groups and settings that vary, with their values."""
@@ -144,6 +147,8 @@ def refined(space: Space, config: SpaceConfig) -> Space:
             "search.space.combine: every combination must set the same settings, at least one;"
             f" they set {' / '.join(','.join(one) or 'none' for one in combinations)}"
         )
+    for one in combinations:
+        _refuse_compound("search.space.combine", one.values())
     for key in combinations[0] if combinations else ():
         if key in space.values or key in space.groups:
             raise ConfigError(f"{key} varies by itself and in search.space.combine; name it in one of them")
@@ -178,7 +183,14 @@ def _condition(text: str) -> tuple[str, Condition]:
         )
     key, setting, allowed, otherwise = found.groups()
     values = tuple(value.strip() for value in allowed.split("|"))
-    return key, Condition(setting, values, () if otherwise is None else (yaml.safe_load(otherwise),))
+    try:
+        for value in values:
+            yaml.safe_load(value)
+        return key, Condition(setting, values, () if otherwise is None else (yaml.safe_load(otherwise),))
+    except yaml.YAMLError:
+        raise ConfigError(
+            f"search.space.when: a value of {text!r} cannot be read; write it as in an override"
+        ) from None
 
 
 def _as_text(value: Any) -> str:
@@ -191,10 +203,35 @@ def _as_text(value: Any) -> str:
 def _values(override: Override) -> tuple[Any, ...]:
     if override.is_interval_sweep():
         raise ConfigError(f"{override.input_line}: a group has no numbers; list its choices")
+    found = override.value()
+    if isinstance(found, RangeSweep) and not _is_countable(found):
+        raise ConfigError(
+            f"{override.input_line}: a range takes finite bounds, a step other than 0, and has {MOST} values at most"
+        )
     values = tuple(each.text if isinstance(each, QuotedString) else each for each in override.sweep_iterator())
     if not values:
         raise ConfigError(f"{override.input_line} is empty; give at least one value")
+    _refuse_compound(str(override.input_line), values)
     return tuple(dict.fromkeys(values))
+
+
+def _refuse_compound(where: str, values: Iterable[Any]) -> None:
+    """Let only plain values vary: tables of results have a column a setting.
+
+    Raises:
+        ConfigError: A value is a list or a mapping.
+    """
+    if any(isinstance(value, list | dict) for value in values):
+        raise ConfigError(f"{where}: lists and mappings cannot vary; give numbers or words")
+
+
+def _is_countable(span: RangeSweep) -> bool:
+    """Tell whether a range can be listed: Hydra lists any, and a grid has an end."""
+    try:
+        start, stop, step = (float(bound or 0) for bound in (span.start, span.stop, span.step))
+        return step != 0 and (stop - start) / step <= MOST  # what is no number is not less either
+    except OverflowError:  # a whole number that is greater than any float
+        return False
 
 
 def _interval(override: Override, whole: bool) -> Interval:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bench.config import Config
 from bench.errors import ConfigError
 from bench.measure import memory
-from bench.store import write_atomically
+from bench.storage import Place, write_atomically
 from bench.transcription.formats import SUBTITLES, Format, written
 from bench.transcription.settings import settle
 
@@ -25,7 +25,7 @@ _INDENT = 2
 
 
 def run_command(
-    inputs: Sequence[str], formats: Sequence[str], output: Path | None, overwrite: bool, study_dir: Path | None
+    inputs: Sequence[str], formats: Sequence[str], output: Path | None, overwrite: bool, study_dir: Place | None
 ) -> int:
     """Transcribe recordings, to standard output or to files.
 

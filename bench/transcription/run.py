@@ -10,7 +10,7 @@ from bench.config import Config, Strategy
 from bench.data.audio import load_recordings
 from bench.errors import AudioError, ConfigError
 from bench.inference.engine import Engine
-from bench.inference.models import load_engine
+from bench.inference.engines import load_engine
 from bench.inference.transcribe import Plans, plan, transcribe
 from bench.measure import device
 from bench.measure.clock import PhaseClock

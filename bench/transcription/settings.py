@@ -5,19 +5,20 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
-from bench.assets.models import LocalModel, locate
-from bench.config import Config, DecodeConfig, Engine, Weights, flatten
+from bench.assets.models import LocalModel
+from bench.config import Config, DecodeConfig, Weights, flatten
 from bench.errors import ConfigError
+from bench.inference.model_files import model_files
 from bench.inference.word_times import decoding_with_times
 from bench.jobs import refuse_other_hop_length
 from bench.measure.device import why_absent
 from bench.search.compose import compose
+from bench.storage import Place
 
 # What text depends on; all else is about studies.
 _PARTS = ("device", "engine", "threads", "seed", "model", "decode")
@@ -43,7 +44,7 @@ class Settled:
     told: tuple[str, ...]
 
 
-def settle(overrides: Sequence[str], study_dir: Path | None = None, with_times: bool = False) -> Settled:
+def settle(overrides: Sequence[str], study_dir: Place | None = None, with_times: bool = False) -> Settled:
     """Compose the settings to transcribe with.
 
     A group among the overrides (``decode=vad``) takes the place of all that the study says under it, a plain setting of
@@ -74,7 +75,7 @@ def settle(overrides: Sequence[str], study_dir: Path | None = None, with_times: 
         raise ConfigError(f"{config.model.name} has random weights, whose text means nothing; name a trained model")
     if "device" in kept and (reason := why_absent(config.device)) is not None:
         raise ConfigError(f"the study recommends device={config.device}, which is not there: {reason}; add device=cpu")
-    model = None if config.engine is Engine.fake else locate(config.model.name, config.model.weights)
+    model = model_files(config)
     refuse_other_hop_length(config, model)
     if model and "model.name" in kept and fingerprint not in (None, model.fingerprint):
         told.append(f"{config.model.name} is not what the study measured: its files have changed since")
@@ -87,7 +88,7 @@ def deciding(config: Config) -> dict[str, object]:
     return {name: value for name, value in flatten(config) if _part(name) in _PARTS}
 
 
-def _of_study(study_dir: Path, told: list[str]) -> tuple[dict[str, object], str | None]:
+def _of_study(study_dir: Place, told: list[str]) -> tuple[dict[str, object], str | None]:
     """Return a study's recommended settings and its model's fingerprint; say which setting it is."""
     from bench.report.choice import chosen  # its neighbours draw, which takes seconds to import
 

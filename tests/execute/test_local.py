@@ -13,7 +13,7 @@ import pytest
 from bench.config import Config, ExecutorConfig
 from bench.execute.child import Ending, PhaseBegan
 from bench.execute.local import _explain_death
-from bench.execute.watch import Watch
+from bench.execute.watch import Watch, first_to_go
 from bench.measure import memory
 from bench.measure.energy import EnergyMeter
 from bench.measure.timeline import ProcessSampler
@@ -51,7 +51,8 @@ def _watch(behaviour: Behaviour, timeout_s: float | None) -> tuple[Ending | None
     sampler = ProcessSampler(process.pid or 0, None, EnergyMeter(None))
     watch = Watch(process, receiver, sampler, started_s, Config(executor=ExecutorConfig(timeout_s=timeout_s)))
     try:
-        return watch.until_gone(), watch.samples
+        assert first_to_go([watch]) is watch
+        return watch.ending, watch.samples
     finally:
         process.kill()
         process.join()

@@ -58,10 +58,9 @@ def _runs(*rows: tuple[str, str, str, float, float | None, int]) -> pd.DataFrame
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    path = write_forecast(tmp_path / "new", FORECAST)
-    assert path == tmp_path / "new" / "forecast.json"
+    write_forecast(tmp_path / "new", FORECAST)
     assert read_forecast(tmp_path / "new") == FORECAST
-    assert [item.name for item in path.parent.iterdir()] == ["forecast.json"]
+    assert [item.name for item in (tmp_path / "new").iterdir()] == ["forecast.json"]
 
 
 def test_without_a_dry_run_there_is_none(tmp_path: Path) -> None:
@@ -76,7 +75,8 @@ def test_a_damaged_file_is_refused_with_the_cure(tmp_path: Path, content: str) -
 
 
 def test_a_later_version_is_refused(tmp_path: Path) -> None:
-    path = write_forecast(tmp_path, FORECAST)
+    write_forecast(tmp_path, FORECAST)
+    path = tmp_path / "forecast.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "forecast_version": 99}))
     with pytest.raises(StoreError, match="upgrade"):
         read_forecast(tmp_path)

@@ -15,8 +15,8 @@ from bench.config import Config, DecodeConfig, Engine, ModelConfig, Weights
 from bench.data.audio import decode_audio
 from bench.errors import ModelError
 from bench.inference.ctc import CTCEngine
+from bench.inference.engines import load_engine
 from bench.inference.fake import FakeEngine
-from bench.inference.models import load_engine
 from bench.inference.seq2seq import Seq2SeqEngine
 from bench.inference.transcribe import transcribe
 from bench.inference.whisper import WhisperEngine

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import Config, DecodeConfig, Engine, Merge, ModelConfig, Strategy
-from bench.inference.models import load_engine
+from bench.config import Config, DecodeConfig, Engine, Merge, ModelConfig, Parity, Strategy
+from bench.inference.engines import load_engine
 from bench.inference.transcribe import transcribe
 from bench.inference.word_times import decoding_with_times
 from bench.measure.clock import PhaseClock
@@ -49,3 +49,11 @@ def test_others_never_do(tmp_path: Path) -> None:
     MoonshineConfig().save_pretrained(tmp_path)
     assert decoding_with_times(Config(), str(tmp_path)) is None
     assert decoding_with_times(Config(engine=Engine.fake), "") is None
+
+
+def test_other_engines_tell_times_where_windows_are_aligned(tmp_path: Path) -> None:
+    asked = Config(engine=Engine.faster_whisper, decode=DecodeConfig(merge=Merge.pipeline))
+    found = decoding_with_times(asked, str(tmp_path))
+    assert found == dataclasses.replace(asked.decode, merge=Merge.aligned)
+    native = dataclasses.replace(asked, decode=DecodeConfig(parity=Parity.native))
+    assert decoding_with_times(native, str(tmp_path)) is None

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from bench.measure import cgroup
-from bench.measure.environment import THREAD_VARIABLES, _ranges, describe
+from bench.measure.environment import THREAD_VARIABLES, describe, ranges
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -59,7 +59,7 @@ def test_the_usable_processors_are_those_the_process_may_run_on(chosen: str) -> 
     ],
 )
 def test_numbers_of_processors_are_written_as_the_kernel_writes_them(numbers: list[int], written: str) -> None:
-    assert _ranges(numbers) == written
+    assert ranges(numbers) == written
 
 
 def test_settings_of_threads_are_those_of_the_processs_environment() -> None:

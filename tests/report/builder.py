@@ -123,6 +123,7 @@ def run(
     number: int = 0,
     part: str = "search",
     standing: Standing | None = None,
+    engine_version: str | None = None,
 ) -> RunResult:
     """Make one run: 100 s of audio in two recordings of 100 words each unless ``utterances`` says otherwise."""
     settings = settings or config()
@@ -162,7 +163,7 @@ def run(
         utterances=results,
         laps=tuple(laps),
         footprint=footprint or Footprint(),
-        runtime=Runtime(torch_threads=threads),
+        runtime=Runtime(torch_threads=threads, engine_version=engine_version),
     )
     return RunResult(
         job=job,

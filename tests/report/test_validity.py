@@ -9,7 +9,8 @@ from bench.config import MeasureConfig
 from bench.readings import Doubt
 from bench.report import build
 from bench.report.frontier import recommend
-from bench.report.validity import doubt_of, validity, without_invalid
+from bench.report.timings import without_invalid
+from bench.report.validity import doubt_of, validity
 from bench.schema import RUN_SCHEMA, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
 from bench.store import load_runs
 from tests.report.builder import VALID, config, doubted, run, samples, study

@@ -107,6 +107,33 @@ def test_no_point_is_tried_twice_and_every_possible_one_in_the_end(sampler: Samp
 
 
 @pytest.mark.parametrize("sampler", list(Sampler)[1:])
+def test_proposals_with_trials_on_their_way(sampler: Sampler) -> None:
+    """Each follows from what has ended and what is on its way, and is none of either."""
+    proposing = proposer(searched(*ZDT_SPACE, sampler=sampler))
+    ended = search_zdt("fake/zdt1", sampler, 0, 12)
+    running: list[Point] = []
+    for _ in range(4):
+        candidate = proposing.propose(ended, running=running)
+        again = proposer(searched(*ZDT_SPACE, sampler=sampler)).propose(ended, running=list(running))
+        assert candidate is not None
+        assert again is not None
+        assert candidate.point == again.point
+        running.append(candidate.point)
+    names = {name_of(point) for point in running}
+    assert len(names) == 4
+    assert not names & {name_of(trial.point) for trial in ended}
+    assert proposing.propose(ended, running=[]) == proposing.propose(ended)
+
+
+def test_nothing_is_proposed_where_all_that_is_left_is_on_its_way() -> None:
+    proposing = proposer(searched("decode.batch_size=1,2,4"))
+    running: list[Point] = []
+    while (candidate := proposing.propose([], running=running)) is not None:
+        running.append(candidate.point)
+    assert sorted(point["decode.batch_size"] for point in running) == [1, 2, 4]
+
+
+@pytest.mark.parametrize("sampler", list(Sampler)[1:])
 def test_impossible_points_are_never_proposed(sampler: Sampler) -> None:
     study = searched("decode.chunk_length_s=interval(1,8)", "decode.stride_length_s=interval(0,4)", sampler=sampler)
     proposing = proposer(study)

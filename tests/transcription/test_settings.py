@@ -27,7 +27,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tone_manifest: Callab
 def test_without_anything_said_the_defaults_hold() -> None:
     settled = settle(FAKE)
     assert settled.config.decode == Config().decode
-    assert settled.config.engine is Engine.fake
+    assert settled.config.engine == Engine.fake
     assert settled.told == ()
 
 

@@ -19,6 +19,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "start_s": ("start_s", "offset"),
     "duration_s": ("duration_s", "duration"),
 }
+_LONGEST_CELL = 2**28  # the module's own limit of 128 KiB is less than a long recording's transcript
 _TABS = frozenset({".tsv", ".tab"})
 _OBJECTS = frozenset({".jsonl", ".json", ".ndjson"})
 
@@ -60,6 +61,7 @@ def rows_of(path: Path, *, tabs: bool) -> Iterator[tuple[int, Sequence[str]]]:
         UnicodeDecodeError: It is not UTF-8.
         csv.Error: It is no CSV; an unclosed quote would swallow the rows after it.
     """
+    csv.field_size_limit(_LONGEST_CELL)
     with path.open(encoding="utf-8-sig", newline="") as file:
         if tabs:
             reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
