@@ -7,14 +7,14 @@ Write a subclass whose name begins with ``Test`` and which says how the engine i
 """
 
 import gc
+import json
 import os
-import pickle
 import subprocess
 import sys
 import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import ClassVar
 
 import numpy as np
@@ -41,13 +41,15 @@ _SLACK_MIB = 24.0  # of the allocator, and of caches of the libraries
 
 # Loads an engine where some modules cannot be imported; prints what the harness raises, and lets the rest through.
 _WITHOUT = """
-import pickle, sys
-config, path, hidden = pickle.loads(bytes.fromhex(sys.argv[1]))
-sys.modules.update(dict.fromkeys(hidden))
+import json, sys
+settings, path, hidden = json.loads(sys.argv[1])
+sys.modules[hidden] = None
+from omegaconf import OmegaConf
+from bench.config.structured import schema
 from bench.errors import BenchError
 from bench.inference.engines import load_engine
 try:
-    load_engine(config, path)
+    load_engine(OmegaConf.to_object(OmegaConf.merge(schema(), settings)), path)
 except BenchError as error:
     print(error)
 """
@@ -206,7 +208,7 @@ class EngineConformance:
     def test_a_package_that_is_not_there_is_named(self) -> None:
         """Without a package that the engine needs, the error says which one to install."""
         for module in self.packages:
-            told = pickle.dumps((self.config, _path(self.config), (module,))).hex()
+            told = json.dumps([asdict(self.config), _path(self.config), module])
             done = subprocess.run(  # noqa: S603 - a constant program
                 [sys.executable, "-c", _WITHOUT, told],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

@@ -19,10 +19,11 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.config import Config, ExecutorKind, Sampler, Task, flatten
+from bench.config.structured import schema
 from bench.errors import ConfigError
 from bench.inference import parity
 from bench.score.race import JUDGED
@@ -167,21 +168,8 @@ def _task_part(composed: DictConfig) -> DictConfig:
 
 
 def _register_schema() -> None:
-    """Give Hydra the typed schema of ``conf/config.yaml``.
-
-    OmegaConf makes a frozen dataclass read-only, and Hydra could then not lay the YAML files over it.
-    """
-    schema = OmegaConf.structured(Config)
-    _make_writable(schema)
-    ConfigStore.instance().store(name="schema", node=schema)
-
-
-def _make_writable(node: DictConfig) -> None:
-    OmegaConf.set_readonly(node, None)
-    for key in node:
-        child = node._get_node(key)
-        if isinstance(child, DictConfig):
-            _make_writable(child)
+    """Give Hydra the typed schema of ``conf/config.yaml``."""
+    ConfigStore.instance().store(name="schema", node=schema())
 
 
 @contextmanager
