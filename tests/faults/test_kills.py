@@ -89,7 +89,7 @@ def _weather(study: Study, start: Start, storm: Storm, chance: random.Random, co
 @pytest.mark.parametrize(
     "storm",
     [
-        pytest.param(Storm(4, 1.0, ("-m", "decode.chunk_length_s=range(1,7)", "measure.replicates=2")), id="few"),
+        pytest.param(Storm(2, 1.0, ("-m", "decode.chunk_length_s=range(1,7)", "measure.replicates=2")), id="few"),
         pytest.param(
             Storm(120, 1.0, ("-m", "decode.chunk_length_s=range(1,31)", "measure.replicates=2")),
             id="grid",
