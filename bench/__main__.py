@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from bench import commands
 from bench.errors import BenchError, ConfigError
 
 _WRONG_REQUEST = 2
+_NOT_READ_ON = 141  # what a shell reports of a program that SIGPIPE ended
 
 _STUDY_HELP = "name of a study under results/, or the path or URL of its folder"
 _VALID_ONLY_HELP = "leave out timings that are not valid"
@@ -36,20 +38,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 when every run has a result (running out of memory is one), 1 when runs failed, splits clash or a
-        margin is not shown to be kept, 2 for a wrong request, 130 after Ctrl-C or SIGTERM.
+        margin is not shown to be kept, 2 for a wrong request, 130 after Ctrl-C or SIGTERM, 141 where a pipe was closed.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if argv[:1] == ["run"]:  # Hydra parses what follows
-            return commands.run(argv[1:])
-        options = _parser().parse_args(argv)
-        return int(options.command(options))
+        status = _run(argv)
+        sys.stdout.flush()
+        return status
     except BenchError as error:
         return _refuse(str(error))
+    except BrokenPipeError:  # whoever reads it, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return _NOT_READ_ON
     except OSError as error:  # a folder that cannot be written, a full disk
         return _refuse(f"{error}; check that this path exists, may be written, and that the disk is not full")
     except KeyboardInterrupt:
         return commands.INTERRUPTED
+
+
+def _run(argv: list[str]) -> int:
+    if argv[:1] == ["run"]:  # Hydra parses what follows
+        return commands.run(argv[1:])
+    options = _parser().parse_args(argv)
+    return int(options.command(options))
 
 
 def _refuse(message: str) -> int:

@@ -127,3 +127,12 @@ def test_the_driver_composes_and_plans_without_importing_torch() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert "no manifest at no.csv" in done.stderr
     assert done.returncode == 0
+
+
+def test_a_reader_that_has_seen_enough_ends_it_in_silence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "list", "--results", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (141, b"")
