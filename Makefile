@@ -23,7 +23,7 @@ demo: $(STAMP) ## Sweep whisper-tiny.en and a small CTC model, and write reports
 	$(BIN)/python -m bench run experiment=demo_ctc
 
 test: $(STAMP) ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 3 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal
 
 faults: $(STAMP) ## Do harm to studies: kills, full disks, damaged files, hostile input; takes hours
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -n 0

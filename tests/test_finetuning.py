@@ -152,6 +152,7 @@ def test_a_study_that_was_interrupted_has_no_complete_setting(study: Study, tmp_
     assert found.folds == 3
 
 
+@pytest.mark.slow
 def test_after_a_kill_only_what_is_missing_is_trained(
     settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,7 @@ def test_the_parts_of_a_run_are_its_wall_time_and_phases_stand_in_order(study: l
     assert row["during.wall_s"] == pytest.approx(sum(row["inference_s"]), rel=0.1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_more_threads_than_processors_are_warned_of_and_run_all_the_same(
     study: list[str], cli: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -182,6 +182,7 @@ def test_a_writer_that_is_killed_leaves_the_whole_of_a_file_or_nothing(root: Pla
     assert sizes <= ({24 << 20} if where == "anywhere" else set())
 
 
+@pytest.mark.slow
 def test_a_killed_driver_loses_no_row_and_doubles_none(
     root: Place, study: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_replicates_are_interleaved(study: list[str]) -> None:
     assert all(sorted(order) == [5, 10, 20] for order in orders)
 
 
+@pytest.mark.slow
 def test_points_of_a_grid_to_try_first(study: list[str]) -> None:
     named = [(7, 2), (3, 1), (7, 2)]  # twice is as good as once
     points = [f"{{decode.batch_size: {size}, decode.chunk_length_s: {chunk_s}}}" for size, chunk_s in named]
@@ -118,6 +119,7 @@ def test_points_of_a_grid_to_try_first(study: list[str]) -> None:
     assert order[2:16] != sorted(order[2:16])
 
 
+@pytest.mark.slow
 def test_order_is_seeded(study: list[str], tmp_path: Path) -> None:
     def order(folder: str, seed: int) -> list[float]:
         sweep = [*study, f"results.root={tmp_path / folder}", "decode.chunk_length_s=4,6,8,10,12,14"]

@@ -109,6 +109,7 @@ def test_what_cannot_be_is_refused(study: list[str], study_dir: Path, settings: 
     assert not study_dir.exists()
 
 
+@pytest.mark.slow
 def test_faults_of_one_run_are_its_own(study: list[str], study_dir: Path) -> None:
     faults = ["fake/ok", "fake/error", "fake/exit", "fake/oom", "fake/hang"]
     runs = bench.run(
@@ -166,6 +167,7 @@ def test_a_race_for_accuracy_ends_what_is_worse(tmp_path: Path, tone_manifest: C
     assert "pruned" in set(bad["status"])
 
 
+@pytest.mark.slow
 def test_a_budget_counts_what_is_under_way(study: list[str]) -> None:
     grid = [*study, *SLOW, "decode.chunk_length_s=2", "decode.num_beams=range(1,13)", "measure.repeats=2"]
     first = bench.run(*grid, "decode.num_beams=1")
@@ -177,6 +179,7 @@ def test_a_budget_counts_what_is_under_way(study: list[str]) -> None:
     assert len(bench.run(*grid, TOGETHER)) == 12
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_of_them(study: list[str], study_dir: Path, tmp_path: Path) -> None:
     sweep = [*study, *SLOW, "decode.chunk_length_s=1,2,3,4", "measure.repeats=4", "executor.workers=2"]
     driver = subprocess.Popen(

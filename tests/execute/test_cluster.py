@@ -123,6 +123,7 @@ def _assert_same_as_here(study: list[str], far: pd.DataFrame, tmp_path: Path) ->
     pd.testing.assert_frame_equal(first, second)
 
 
+@pytest.mark.slow
 def test_no_run_is_lost_with_a_node(two_nodes: TwoNodes, study: list[str], tmp_path: Path) -> None:
     study = [*study, "model.name=fake/slow", "decode.batch_size=1", f"decode.chunk_length_s={','.join('123456')}"]
     far = _run_and_lose(two_nodes, study, tmp_path / "results" / "far", planned=6)

@@ -141,6 +141,7 @@ def test_a_gpu_out_of_memory_is_a_finding(study: Study) -> None:
     assert "CUDA out of memory" in row["status_reason"]
 
 
+@pytest.mark.slow
 def test_a_run_that_hangs_is_ended_with_all_it_started(study: Study, start: Start) -> None:
     driver = start(study, "model.name=fake/child", "executor.timeout_s=20", "executor.max_attempts=1")
     child = driver.wait_for(driver.child_of_run)

@@ -94,6 +94,7 @@ def test_the_documents_commands_are_understood() -> None:
         assert _parser().parse_args(arguments).command is not None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("moonshine_voice") is None, reason="needs the recordings: pip install 'asr-sweep[demo]'")
 def test_the_documents_pictures_are_what_its_commands_draw(tmp_path: Path, tiny_en: Path, cli: Cli) -> None:
     (code,) = _fenced("python")

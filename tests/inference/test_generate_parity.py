@@ -14,7 +14,7 @@ from whisper_normalizer.english import EnglishTextNormalizer
 import bench
 
 
-@pytest.mark.parametrize("utterances", [15, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("utterances", [8, pytest.param(50, marks=pytest.mark.slow)])
 def test_wer_is_that_of_a_plain_loop(utterances: int, tiny_en: Path, speech_dir: Path, tmp_path: Path) -> None:
     manifest = speech_dir / "librispeech_other" / "manifest.csv"
     runs = bench.run(

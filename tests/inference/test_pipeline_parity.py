@@ -47,17 +47,15 @@ def _sweep(study: str, tmp_path: Path, speech_dir: Path, *overrides: str) -> dic
     }
 
 
-POINTS = [(10, 0), (30, 5)]
-
-
 # The pipeline warns that chunking a Whisper is experimental, and that a window ended without a time.
 @pytest.mark.filterwarnings("ignore")
-def test_chunk_and_stride_grid(recognise: Any, speech_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("points", [[(30, 5)], pytest.param([(10, 0), (20, 3)], marks=pytest.mark.slow)])
+def test_chunk_and_stride_grid(points: list[tuple[int, int]], recognise: Any, speech_dir: Path, tmp_path: Path) -> None:
     combined = "search.space.combine=[" + ",".join(
-        f"{{decode.chunk_length_s: {chunk}, decode.stride_length_s: {stride}}}" for chunk, stride in POINTS
+        f"{{decode.chunk_length_s: {chunk}, decode.stride_length_s: {stride}}}" for chunk, stride in points
     )
     hypotheses = _sweep("plain", tmp_path, speech_dir, f"{combined}]")
-    assert set(hypotheses) == set(POINTS)
+    assert set(hypotheses) == set(points)
     samples = _long_recording(speech_dir)
     for (chunk_s, stride_s), ours in hypotheses.items():
         theirs = recognise(

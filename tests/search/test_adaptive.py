@@ -71,6 +71,7 @@ def whole_grid(name: str) -> list[tuple[float, float]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fake/zdt1", "fake/zdt2"])
 def test_the_sampler_finds_the_front_in_a_fraction_of_the_grid(name: str) -> None:
     """Three seeds and a ninth of the grid here; ten seeds and a third of it in the slow test below."""
