@@ -18,6 +18,7 @@ from bench.errors import ModelError
 from bench.inference.ctranslate2_model import memory_errors, weights_mib, whisper_model
 from bench.inference.engine import Engine
 from bench.inference.pieces import UNSPACED
+from bench.inference.spectrogram import log_mel
 from bench.inference.whisper_prompt import Prompt
 from bench.inference.whisper_text import Said, Writer
 from bench.measure.clock import PhaseClock
@@ -108,9 +109,7 @@ class CTranslate2Engine:
 
     def features(self, batch: Sequence[Samples]) -> Inputs:
         """Log-mel spectrograms, padded to the model's window: those that ``engine=transformers`` computes."""
-        made = self._extractor(list(batch), sampling_rate=self.rate_hz, return_tensors="np", return_attention_mask=True)
-        rows = tuple(made["attention_mask"].sum(-1).tolist())
-        return Inputs(np.ascontiguousarray(made["input_features"], np.float32), rows)
+        return Inputs(*log_mel(self._extractor, batch))
 
     def decode(self, inputs: Inputs, clock: PhaseClock) -> list[Said]:
         """Return what was said in each window."""

@@ -17,6 +17,7 @@ from bench.config import Config, Merge
 from bench.errors import AssetError, ModelError
 from bench.inference.engine import Engine
 from bench.inference.pieces import UNSPACED
+from bench.inference.spectrogram import log_mel
 from bench.inference.token_times import follow
 from bench.inference.whisper_prompt import Prompt
 from bench.inference.whisper_text import Said, Writer
@@ -147,8 +148,7 @@ class OnnxWhisperEngine:
 
     def features(self, batch: Sequence[Samples]) -> Inputs:
         """Log-mel spectrograms, padded to the model's window."""
-        made = self._extractor(list(batch), sampling_rate=self.rate_hz, return_tensors="np", return_attention_mask=True)
-        return Inputs(made["input_features"].astype(np.float32), tuple(made["attention_mask"].sum(-1).tolist()))
+        return Inputs(*log_mel(self._extractor, batch))
 
     def decode(self, inputs: Inputs, clock: PhaseClock) -> list[Said]:
         """Return what was said in each window."""

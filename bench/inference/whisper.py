@@ -14,6 +14,7 @@ from bench.errors import ImpossiblePoint, ModelError
 from bench.inference.holdings import Holdings
 from bench.inference.pieces import UNSPACED
 from bench.inference.pretrained import RANDOM_TOKENS_PER_S, load_extractor, load_model, load_tokenizer
+from bench.inference.spectrogram import log_mel
 from bench.inference.token_times import follow, heads_that_follow
 from bench.inference.watch import booked_as
 from bench.inference.whisper_decoder import Decoder, Memory, greedy
@@ -117,10 +118,17 @@ class WhisperEngine:
 
     def features(self, batch: Sequence[Samples]) -> dict[str, Tensor]:
         """Log-mel spectrograms and their attention mask, padded to the model's window, or to the longest recording."""
-        beyond_window = max(map(len, batch)) > self._extractor.n_samples
-        padding = {"truncation": False, "padding": "longest"} if beyond_window else {}
+        if max(map(len, batch)) <= self._extractor.n_samples:
+            features, rows = log_mel(self._extractor, batch)
+            mask = torch.arange(features.shape[-1]) < torch.tensor(rows)[:, None]
+            return {"input_features": torch.from_numpy(features), "attention_mask": mask.long()}
         made = self._extractor(
-            list(batch), sampling_rate=self.rate_hz, return_tensors="pt", return_attention_mask=True, **padding
+            list(batch),
+            sampling_rate=self.rate_hz,
+            truncation=False,
+            padding="longest",
+            return_tensors="pt",
+            return_attention_mask=True,
         )
         return {"input_features": made["input_features"], "attention_mask": made["attention_mask"]}
 
