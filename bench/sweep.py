@@ -5,7 +5,7 @@ import signal
 import threading
 import types
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from bench.config import Config, FoldMethod, Task, flatten
 from bench.damage import set_aside
 from bench.data.holdout import Part
 from bench.errors import StoreError
-from bench.execute.executor import Executor, make_executor
+from bench.execute.executor import Executor, expect_runs, make_executor
 from bench.execute.local import ENDING
 from bench.jobs import JobMaker
 from bench.ledger import Ledger
@@ -125,7 +125,7 @@ def _run_claimed(
     study: Composed, maker: JobMaker, study_dir: Place, claim: Claim, command: str, listener: Listener
 ) -> StudyResult:
     store.remove_leftovers(study_dir)
-    ledger = _readable(study_dir, listener)
+    ledger = _readable(study, study_dir, listener)
     _refuse_other_protocol(study_dir, ledger, study.config)
     agenda = Agenda(study, ledger, maker)
     environment = describe()
@@ -137,7 +137,6 @@ def _run_claimed(
     goal = parse_goal(study.config.search.objectives, study.config.search.constraints)
     journal = workspace(study_dir) / FILE_NAME
     mirror = Mirror(journal, study.config.study, lambda: ledger.rows(Part.search), goal, study.space)
-    mirror.write()
     executed, out_of_budget = 0, None
     with _interruptible() as interrupt, ExitStack() as stack:
         crew = _Crew(workspace(study_dir) / "logs", environment, listener, stack)
@@ -184,14 +183,17 @@ def _run_claimed(
     )
 
 
-def _readable(study_dir: Place, listener: Listener) -> Ledger:
-    """Read what a study has on disk, and set aside what cannot be read.
+def _readable(study: Composed, study_dir: Place, listener: Listener) -> Ledger:
+    """Read what a study has on disk, and set aside what cannot be read; where runs may be lacking, expect them.
 
     Raises:
         StoreError: Something else is wrong with it.
     """
     for line in set_aside(study_dir):
         listener.warned(line)
+    with suppress(StoreError):  # which reading will tell, or mend
+        if study.searches or len(store.histories(study_dir)) < len(study.grid.candidates):
+            expect_runs(study.config)
     try:
         return Ledger(study_dir)
     except StoreError:

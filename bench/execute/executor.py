@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from bench.config import Config, ExecutorKind
+from bench.config import Config, ExecutorKind, Task
+from bench.execute import local
 from bench.execute.local import LocalExecutor
 from bench.readings import Environment
 from bench.records import Job, RunResult
@@ -37,6 +38,16 @@ class Executor(Protocol):
     def close(self) -> None:
         """End all runs that go on, and whatever was started for them."""
         ...
+
+
+def expect_runs(config: Config) -> None:
+    """Begin what the first run needs and takes seconds, while there is other work; :class:`Executor` waits for it.
+
+    Args:
+        config: Any configuration of the study.
+    """
+    if config.executor.kind is ExecutorKind.local:
+        local.expect_runs(config.task is Task.finetune)
 
 
 def make_executor(

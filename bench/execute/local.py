@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
@@ -61,6 +62,23 @@ class _Flight:
     log: Path
 
 
+def expect_runs(trains: bool) -> None:
+    """Let the process server begin to import what runs need, and do not wait for it."""
+    if isinstance(_context(trains), ForkServerContext):
+        with _starting():
+            forkserver.ensure_running()
+
+
+def _context(trains: bool) -> ForkServerContext | SpawnContext:
+    # CUDA would number the fastest GPU first, NVML goes by the bus: let both mean the same device by cuda:1.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_PRELOAD, *(_PRELOAD_TO_TRAIN if trains else ())])
+    return context
+
+
 class LocalExecutor:
     """Executes runs in processes forked from a server that never touches a device.
 
@@ -89,14 +107,7 @@ class LocalExecutor:
         self._environment = environment
         self._workers = workers
         self._flights: list[_Flight] = []
-        # CUDA would number the fastest GPU first, NVML goes by the bus: let both mean the same device by cuda:1.
-        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-        self._context: ForkServerContext | SpawnContext
-        if "forkserver" in multiprocessing.get_all_start_methods():
-            self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload([*_PRELOAD, *(_PRELOAD_TO_TRAIN if trains else ())])
-        else:
-            self._context = multiprocessing.get_context("spawn")
+        self._context = _context(trains)
 
     def warm_up(self) -> None:
         """Wait until the process server has imported everything, so that the first run does not pay for it."""

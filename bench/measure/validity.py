@@ -112,7 +112,7 @@ def _disturbances(counters: Counters) -> Iterator[Finding]:
         others_s = counters.machine_busy_s - counters.process_cpu_s - unsure_s
         if others_s > OTHERS * available_s:
             waited = (
-                "" if counters.waiting_s is None else f"; the run's threads waited {counters.waiting_s:.2g} s for one"
+                "" if counters.waiting_s is None else f"; the run's threads waited {counters.waiting_s:.1f} s for one"
             )
             share = min(1.0, others_s / available_s)
             yield Finding(

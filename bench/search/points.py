@@ -131,8 +131,8 @@ class Points:
     def _overlaid(self, point: Point) -> Config:
         """Lay a point's values over what Hydra composed for its groups.
 
-        Copying and converting that whole takes milliseconds, so a grid of many thousand points converts each value of a
-        setting once, and puts together what it has.
+        Copying and converting that whole takes milliseconds each, so a grid of many thousand points converts each value
+        of a setting once, in place, and puts together what it has. With references between settings it cannot.
         """
         base = self._key(point)
         values = {key: value for key, value in point.items() if key not in self._space.groups}
@@ -140,12 +140,15 @@ class Points:
         plain = self._plain(base)
         if plain is not None and all(one in self._converted for one in known):
             return _with(plain, {key: self._converted[base, key, text] for base, key, text in known})
-        config = self._bases[base].copy()
-        for key, value in values.items():
-            OmegaConf.update(config, key, value, force_add=False)
-        typed = to_config(config)
+        if plain is None:
+            return to_config(_laid_over(self._bases[base].copy(), values))
+        before = {key: OmegaConf.select(self._bases[base], key) for key in values}
+        try:
+            typed = to_config(_laid_over(self._bases[base], values))
+        finally:
+            _laid_over(self._bases[base], before)
         for one in known:
-            if plain is not None and not isinstance(self._space.values.get(one[1]), Interval):
+            if not isinstance(self._space.values.get(one[1]), Interval):
                 self._converted[one] = functools.reduce(getattr, one[1].split("."), typed)
         return typed
 
@@ -232,6 +235,12 @@ def to_config(composed: DictConfig) -> Config:
             f"+ adds settings that nothing reads ({error}); 'asr-sweep run --cfg job' lists all"
         ) from error
     assert isinstance(config, Config)
+    return config
+
+
+def _laid_over(config: DictConfig, values: Mapping[str, Any]) -> DictConfig:
+    for key, value in values.items():
+        OmegaConf.update(config, key, value, merge=False)
     return config
 
 
