@@ -156,7 +156,10 @@ class RayExecutor:
     def _connect(self) -> None:
         address = self._config.address
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody unless the user says so
-        here = {"num_cpus": max(1, int(usable_cpus())), "include_dashboard": False} if address is None else {}
+        # Ray's workers let everything else on a machine go first, and so would the runs that they start.
+        alike = {"worker_niceness": 0}
+        cpus = max(1, int(usable_cpus()))
+        here = {"num_cpus": cpus, "include_dashboard": False, "_system_config": alike} if address is None else {}
         try:
             _knock(address)
             with _own_handlers():

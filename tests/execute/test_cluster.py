@@ -1,5 +1,6 @@
 """Runs on a Ray cluster of two nodes, which Ray's own test utility puts on this machine, one of which is lost."""
 
+import os
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ import bench
 from bench.attempts import Attempt
 from bench.config import Config, ExecutorConfig
 from bench.errors import ExecutorError
-from bench.execute.cluster import needs_of
+from bench.execute.cluster import RayExecutor, needs_of
 from bench.execute.node import Errand, execute
 from bench.records import Job, Status
 
@@ -160,6 +161,14 @@ def test_real_runs_survive_a_node(two_nodes: TwoNodes, tmp_path: Path, monkeypat
 )
 def test_what_a_run_asks_for(config: Config, needs: dict[str, Any]) -> None:
     assert needs_of(config) == needs
+
+
+def test_a_run_is_as_urgent_as_the_driver(tmp_path: Path) -> None:
+    executor = RayExecutor(ExecutorConfig(), tmp_path, trains=False)
+    try:
+        assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
+    finally:
+        executor.close()
 
 
 def test_without_ray_the_extra_is_named(study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
