@@ -2,7 +2,7 @@
 
 Time: our engine and a bare script, which asks faster-whisper for the same, take turns within one process at every
 batch, so that a drift of the machine favours neither, with one model in memory, since of two copies of the same
-weights one is some percent faster, by where they happen to lie. What is told is the median of the rounds' ratios, of
+weights in a process one was seen to be some percent faster. What is told is the median of the rounds' ratios, of
 wall and of CPU seconds, with their range. Then WER, and the words that engines have in common.
 """
 
