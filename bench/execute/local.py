@@ -39,7 +39,9 @@ _PRELOAD = [
 
 _PRELOAD_TO_TRAIN = ["bench.finetune.train"]
 
-_STARTS = 5  # of the process server, where it is killed
+# A server that was killed refuses connections before it is gone, and while it is there no other is started: it gives
+# back a gigabyte first.
+_PAUSES_S = (0.05, 0.2, 0.8, 3.2)
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that ask a study to end; they are the driver's to handle."""
@@ -269,13 +271,14 @@ def _start(process: multiprocessing.process.BaseProcess) -> None:
     Raises:
         BenchError: It is killed again and again.
     """
-    for _ in range(_STARTS):
+    for pause_s in (*_PAUSES_S, None):
         try:
             with _starting():
                 process.start()
             return
         except (EOFError, ConnectionError):  # the server did not answer, or is no longer there
-            continue
+            if pause_s is not None:
+                time.sleep(pause_s)
     raise BenchError(
         "the process that runs are forked from was killed each time it was started; see whether the machine has memory"
         " left for it, about 1 GiB"

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing import connection
@@ -90,3 +92,44 @@ class TestWatch:
         assert ending.reason is not None
         assert "'inference' after executor.timeout_s=0.7" in ending.reason
         assert len(samples) >= 3  # ten a second
+
+
+_DYING_SERVER = """
+import os, pathlib, socket, time
+if not pathlib.Path("died").exists():
+    pathlib.Path("died").touch()
+    for fd in range(3, 64):
+        try:
+            one = socket.socket(fileno=fd)
+        except OSError:
+            continue
+        if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            one.close()
+        else:
+            one.detach()
+    time.sleep(0.3)
+    os._exit(9)
+"""
+
+_START = """
+import multiprocessing
+from bench.execute.local import _start
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["dying_server"])
+process = context.Process(target=print, args=("started",))
+_start(process)
+process.join()
+"""
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="runs are not forked here")
+def test_a_run_starts_once_a_dying_process_server_is_gone(tmp_path: Path) -> None:
+    """A killed server takes no connections any more, and still exists, until its threads and memory are gone."""
+    (tmp_path / "dying_server.py").write_text(_DYING_SERVER)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    ran = subprocess.run(
+        [sys.executable, "-c", _START], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "started\n"
+    assert (tmp_path / "died").exists()
