@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_RUN_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('asr-sweep')}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     verbs.add_parser("run", help="run one trial, or a study with -m or experiment=PRESET")
     about_studies = [

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,11 @@ def test_help_names_the_commands(cli: Cli) -> None:
     assert done.returncode == 0
     for command in ("run", "report", "list"):
         assert re.search(rf"^ +{command} +\w", done.stdout, re.MULTILINE), command
+
+
+def test_it_tells_its_version(cli: Cli) -> None:
+    pyproject = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert cli("--version").stdout == f"asr-sweep {pyproject['project']['version']}\n"
 
 
 def test_the_driver_composes_and_plans_without_importing_torch() -> None:
