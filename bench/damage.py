@@ -48,8 +48,7 @@ def set_aside(study_dir: Place, *, thorough: bool = False) -> list[str]:
                 continue
             if reason is not None:
                 _move(path)
-                what = "asr-sweep rescore writes it anew" if table == "scores" else "what it belongs to runs again"
-                told.append(f"{path} {reason}; it was moved to {study_dir / FOLDER}, and {what}")
+                told.append(f"{path} {reason}; it was moved to {study_dir / FOLDER}, and {_outlook(path)}")
                 if table not in ("runs", "scores"):
                     _move(study_dir / "runs" / path.name)
     for table in _OF_EVERY_RUN:
@@ -68,6 +67,17 @@ def set_aside(study_dir: Place, *, thorough: bool = False) -> list[str]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def _outlook(path: Path) -> str:
+    """Tell what becomes of what a damaged file held."""
+    match path.parent.name:
+        case "scores":
+            return "asr-sweep rescore writes it anew"
+        case "curves" if path.name.startswith(MERGED):  # runs may be without, so nothing tells whose they were
+            return "the curves of training in it are lost"
+        case _:
+            return "what it belongs to runs again"
 
 
 def _changed_later(path: Path) -> bool:

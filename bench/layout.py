@@ -77,8 +77,8 @@ class Layout:
                 wanted_of.setdefault(self.merged[one], []).append(one)
             else:
                 raise StoreError(
-                    f"{self.folder / one.file_name} cannot be read (it is missing); delete"
-                    f" {self.folder.parent / 'runs' / one.file_name}, and the study runs it again"
+                    f"{self.folder / one.file_name} cannot be read (it is missing); start the study again, which makes"
+                    " it anew"
                 )
         tables = [read_files(own, wide)]
         for name, wanted in wanted_of.items():

@@ -85,7 +85,7 @@ def read_file(path: Place, schema: pa.Schema, cure: str | None = None, rows: pc.
     except (OSError, KeyError, pa.ArrowException) as error:
         if not path.exists():
             raise Gone(path) from None
-        cure = cure or f"delete {path.parent.parent / 'runs' / path.name}, and the study runs it again"
+        cure = cure or "move it out of the study's folder and start the study again, which makes anew what is missing"
         reason = " ".join(str(error).split())
         raise StoreError(f"{path} cannot be read ({reason}); {cure}") from None
     return pa.Table.from_arrays(columns, schema=schema)

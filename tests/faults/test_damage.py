@@ -1,7 +1,9 @@
 """Damaged files among the results: named, set aside, their runs made again, and the study goes on."""
 
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bench
+from bench.compaction import compact
 from bench.damage import FOLDER, set_aside
 from bench.errors import StoreError
 from tests.faults.drivers import Study
@@ -78,6 +81,55 @@ def test_damaged_files_are_set_aside_and_their_runs_made_again(
     study.assert_whole()
 
 
+@pytest.mark.parametrize("table", ["runs", "utterances", "timeline"])
+@pytest.mark.parametrize("harm", [_cut, _zero])
+def test_damaged_merged_files_are_set_aside_and_all_their_runs_made_again(
+    study: Study,
+    sweep: Callable[[], None],
+    table: str,
+    harm: Callable[[bytes], bytes],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sweep()
+    before = study.rows()
+    compact(study.folder)
+    (path,) = (study.folder / table).glob("*.parquet")
+    harmed = harm(path.read_bytes())
+    path.write_bytes(harmed)
+    capsys.readouterr()
+    sweep()
+    assert f"warning: {path} " in capsys.readouterr().out
+    assert (study.folder / FOLDER / f"{table}.{path.name}").read_bytes() == harmed
+    _assert_as_before(study, before)
+    compact(study.folder)
+    _assert_as_before(study, before)
+    sweep()
+    assert "warning" not in capsys.readouterr().out
+    study.assert_whole()
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_what_a_reader_says_of_a_damaged_file_mends_it(
+    study: Study, sweep: Callable[[], None], tmp_path: Path, merged: bool
+) -> None:
+    """Damage in the middle, as a failing disk does it, which no start of the study looks for."""
+    sweep()
+    before = study.rows()
+    if merged:
+        compact(study.folder)
+    path = next((study.folder / "utterances").glob("*.parquet"))
+    times = path.stat()
+    path.write_bytes(_flip(path.read_bytes()))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(StoreError, match=re.escape(str(path)) + ".*move it out of the study's folder and start"):
+        bench.load_utterances(study.folder)
+    path.rename(tmp_path / "moved.parquet")
+    with pytest.raises(StoreError, match=r"it is missing.*start the study again"):
+        bench.load_utterances(study.folder)
+    sweep()
+    _assert_as_before(study, before)
+
+
 @pytest.mark.slow
 def test_a_file_of_a_run_that_is_missing_has_it_made_again(study: Study, sweep: Callable[[], None]) -> None:
     sweep()
@@ -97,14 +149,6 @@ def test_a_file_that_is_damaged_twice_is_kept_twice(study: Study, sweep: Callabl
         sweep()
     kept = {one.read_bytes() for one in (study.folder / FOLDER).glob("runs.*")}
     assert kept == {b"once", b"twice"}
-
-
-def test_a_reader_names_a_damaged_file(study: Study, sweep: Callable[[], None]) -> None:
-    sweep()
-    path = next((study.folder / "utterances").iterdir())
-    path.write_bytes(_cut(path.read_bytes()))
-    with pytest.raises(StoreError, match=re.escape(str(path))):
-        bench.load_utterances(study.folder)
 
 
 @pytest.mark.parametrize("examples", [50, pytest.param(2_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
