@@ -85,7 +85,8 @@ def compose(arguments: Sequence[str]) -> Composed | None:
     try:
         with _command_line(arguments):
             hydra.main(version_base="1.3", config_path=str(_CONF_DIR), config_name="config")(received.append)()
-    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a group set to null or a number
+    # ValueError: a group set to null or a number; OverflowError: an integer of hundreds of digits for a float.
+    except (HydraException, OmegaConfBaseException, ValueError, OverflowError) as error:
         raise ConfigError(_in_one_line(error)) from error
     for handed in received:
         return handed if isinstance(handed, Composed) else _single(handed)
@@ -205,6 +206,8 @@ def _in_one_line(error: BaseException) -> str:
         if reason.startswith("Key "):
             return _unknown(key)
         return f"{key}: {reason}; mend the value"
+    if found := re.search(r"(.*)\n\s*full_key: (\S+)", text):  # what OmegaConf adds to errors of Python's own
+        return f"{found[2]}: {found[1]}; mend the value"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown(found[1])
     first = text.strip().splitlines()[0] if text.strip() else type(error).__name__

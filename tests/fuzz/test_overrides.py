@@ -106,6 +106,16 @@ def test_more_points_than_anyone_can_run_are_refused_at_once(
     assert arguments[-1].partition("=")[0] in said
 
 
+@pytest.mark.parametrize("sweep", [[], ["-m"], ["-m", "search=tpe", "search.trials=2"]])
+def test_a_number_too_large_for_its_setting_is_refused(
+    answer: Callable[..., tuple[int, str]], sweep: list[str]
+) -> None:
+    values = ",".join(["10"] * bool(sweep) + ["9" * 400])
+    code, said = answer("run", *sweep, "engine=fake", "model=fake", f"decode.chunk_length_s={values}")
+    assert code == _REFUSED
+    assert "decode.chunk_length_s: int too large" in said
+
+
 @pytest.mark.parametrize("text", ["['seed if threads={']", "['seed if threads=1 else [']"])
 def test_a_condition_that_is_no_yaml_is_refused(answer: Callable[..., tuple[int, str]], text: str) -> None:
     code, said = answer("run", "-m", "engine=fake", "model=fake", "seed=1,2", f"search.space.when={text}")
