@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bench.data.holdout import Part
 from bench.jobs import JobMaker
 from bench.ledger import Ledger
+from bench.races import how_beaten
 from bench.readings import Environment
 from bench.records import Job, RunResult, Status
 from bench.score.normalize import normalizer
@@ -46,14 +47,16 @@ class FoldsRace:
         if not rows or best is None:
             return None
         ours, theirs = _aligned(self._errors(rows, job), self._errors(best, job))
-        if not beyond_doubt(ours, theirs, job.config.search.racing_level):
+        search = job.config.search
+        if not beyond_doubt(ours, theirs, search.racing_level, search.racing_margin):
             return None
         rival = best[0]["trial_number"]
         return RunResult(
             job=job,
             status=Status.pruned,
             status_reason=(
-                f"worse than trial {rival} beyond doubt after {len(rows)} of {len(best)} folds (search.racing)"
+                f"{how_beaten(search.racing_margin)} trial {rival} beyond doubt after {len(rows)} of {len(best)} folds"
+                " (search.racing)"
             ),
             retryable=False,
             started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),

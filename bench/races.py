@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
+def how_beaten(margin: float) -> str:
+    """Say what was shown of a run that was ended, before the name of its rival."""
+    return f"not {100 * margin:g} % better than" if margin else "worse than"
+
+
 @dataclass(frozen=True)
 class Rival:
     """A finished run that others are raced against.
@@ -28,17 +33,19 @@ class Race:
     """The terms on which a run may be ended early.
 
     Attributes:
-        level: Greatest probability of ending a run that is no worse.
+        level: Greatest probability of ending a run that deserves to go on.
         objectives: Columns that a rival must be better in, all of them.
         goal: All that is sought, constraints too, as text; runs ended under another one would have gone on, or others
             would have been ended.
         rivals: Whom to beat; without any, the run is only divided into the same stages as the others.
+        margin: By what share of a rival's value a run must be better to deserve to go on.
     """
 
     level: float
     objectives: tuple[str, ...]
     goal: str
     rivals: tuple[Rival, ...] = ()
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,23 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.config import SearchConfig
 from bench.data.holdout import Part
 from bench.ledger import Ledger
 from bench.races import Race, Rival
 from bench.records import Job, Status
 from bench.score.normalize import normalizer
 from bench.score.race import JUDGED, order_of, unit_errors
-from bench.search.objectives import Goal
+from bench.search.objectives import Goal, parse_goal
 
 # The level is shared among rivals, so more of them are no help.
 _MOST_RIVALS = 5
+
+
+def goal_of_races(search: SearchConfig) -> str:
+    """Write what races are run for; runs ended for one goal might have gone on for another."""
+    goal = str(parse_goal(search.objectives, search.constraints))
+    return f"{goal} by a margin of {search.racing_margin:g}" if search.racing_margin else goal
 
 
 class Rivals:
@@ -44,7 +51,8 @@ class Rivals:
         columns = tuple(metric.column for metric in self._goal.objectives)
         best = [self._rival(row, job) for row in self._front(rows)[:_MOST_RIVALS]]
         rivals = tuple(rival for rival in best if rival is not None)
-        return Race(job.config.search.racing_level, columns, str(self._goal), rivals)
+        search = job.config.search
+        return Race(search.racing_level, columns, goal_of_races(search), rivals, search.racing_margin)
 
     def _front(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Keep the rows that no other is as good as in all objectives; of equals, the first to run."""

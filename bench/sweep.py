@@ -26,6 +26,7 @@ from bench.measure.environment import describe
 from bench.notices import announce
 from bench.readings import Environment
 from bench.records import Job, RunResult, Status
+from bench.rivals import goal_of_races
 from bench.schema import SCHEMA_VERSION
 from bench.search.compose import Composed
 from bench.search.journal import FILE_NAME, Mirror
@@ -366,12 +367,13 @@ def _refuse_other_protocol(study_dir: Place, ledger: Ledger, config: Config) -> 
                 f"{study_dir} holds runs made with {name}={value}, this start asks for {settings[name]};"
                 " choose another name with study=NAME, or ask for the same"
             )
-    goal = str(parse_goal(config.search.objectives, config.search.constraints))
+    goal = goal_of_races(config.search)
     for row in ledger.rows(Part.search):
         if row["status"] == Status.pruned and row["race_goal"] not in (None, goal):
             raise StoreError(
                 f"{study_dir} holds runs that a race for {row['race_goal']} ended early, which one for {goal} might not"
-                " have; choose another name with study=NAME, or give the same search.objectives and search.constraints"
+                " have; choose another name with study=NAME, or give the same search.objectives, search.constraints and"
+                " search.racing_margin"
             )
 
 

@@ -217,6 +217,8 @@ def _validate_search(config: Config) -> None:
     search = config.search
     if not 0 < search.racing_level < 1:
         raise ConfigError(f"search.racing_level={search.racing_level:g} is no probability; give one between 0 and 1")
+    if not 0 <= search.racing_margin < 1:
+        raise ConfigError(f"search.racing_margin={search.racing_margin:g} is no share; give one from 0 to below 1")
     if not 0 <= search.holdout < 1:
         raise ConfigError(f"search.holdout={search.holdout:g} is no share of the data; give one from 0 to below 1")
     for name, limit in [("search.budget_s", search.budget_s), ("search.budget_cost", search.budget_cost)]:

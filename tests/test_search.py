@@ -242,7 +242,11 @@ def test_a_race_ends_what_is_worse_and_completes_the_rest(tmp_path: Path, tone_m
     # Pruned is a result: nothing of it is run again.
     assert set(bench.run(*race)["started_at"]) == set(runs["started_at"])
     # What was ended might not have been, had more been sought.
-    for change in ("search.objectives=[wer,rtfx]", 'search.constraints=["peak_rss_mib<=100000"]'):
+    for change in (
+        "search.racing_margin=0.1",
+        "search.objectives=[wer,rtfx]",
+        'search.constraints=["peak_rss_mib<=100000"]',
+    ):
         with pytest.raises(StoreError, match=r"a race for wer ended early, which one for .* might not have"):
             bench.run(*race, change)
 

@@ -95,7 +95,9 @@ class SearchConfig:
         enqueue: Points to try first, as mappings from setting to value.
         oom: What follows a point that runs out of memory.
         racing: End a run early that is worse than the best so far beyond doubt.
-        racing_level: Greatest probability that racing ends a run that is no worse.
+        racing_level: Greatest probability that racing ends a run that deserves to go on.
+        racing_margin: How much better than the best so far a run must be to deserve it, as a share of the best's value:
+            with 0.1, a run goes on until it is beyond doubt not a tenth better.
         budget_s: Seconds that all runs of the study may take; null is no limit.
         budget_cost: The same at ``measure.price_per_hour``.
         dry_run: Predict time, memory and cost of a grid from a few short runs, and run nothing else.
@@ -111,6 +113,7 @@ class SearchConfig:
     oom: OnOom = OnOom.record
     racing: bool = False
     racing_level: float = 0.05
+    racing_margin: float = 0.0
     budget_s: float | None = None
     budget_cost: float | None = None
     dry_run: bool = False

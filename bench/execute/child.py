@@ -13,7 +13,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.races import Standing
+from bench.races import Standing, how_beaten
 from bench.records import Job, Status, TrialOutcome
 from bench.score.race import Beaten
 
@@ -103,8 +103,8 @@ def _execute(job: Job, mark: Callable[[str], None], tell: Callable[[str], None])
 
         return Ending(Status.ok, outcome=run(job, mark, tell))
     except Beaten as beaten:
-        standing = beaten.standing
-        reason = f"worse than {standing.beaten_by} beyond doubt after {100 * standing.share:.0f} % of the audio"
+        standing, how = beaten.standing, how_beaten(job.config.search.racing_margin)
+        reason = f"{how} {standing.beaten_by} beyond doubt after {100 * standing.share:.0f} % of the audio"
         return Ending(Status.pruned, f"{reason} (search.racing)", standing=standing)
     except BenchError as error:
         return Ending(Status.error, str(error), retryable=False)

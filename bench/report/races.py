@@ -64,8 +64,13 @@ def _told(found: Sequence[Block], config: Mapping[str, Any]) -> list[str]:
     level = config.get("search.racing_level")
     if not isinstance(level, int | float):
         return [saved]
-    risk = f"A run that is no worse than its rival is ended with a probability of at most {100 * level:g} %"
-    return [saved, f"{risk} (search.racing_level={level:g})."]
+    margin = config.get("search.racing_margin") or 0.0  # studies of older versions have none
+    deserving = f"at least {100 * margin:g} % better" if margin else "no worse"
+    asked = f"search.racing_level={level:g}" + (f", search.racing_margin={margin:g}" if margin else "")
+    risk = (
+        f"A run that is {deserving} than its rival is ended with a probability of at most {100 * level:g} % ({asked})."
+    )
+    return [saved, risk]
 
 
 def _notes(left_out: int, any_ended: bool) -> Iterator[str] | list[str]:

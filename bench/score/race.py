@@ -35,7 +35,7 @@ _NOISE = 0.02
 
 
 class Beaten(Exception):  # noqa: N818 - the end of a run, no fault
-    """A run is worse than a rival beyond doubt."""
+    """A run is worse than a rival, or not better by the margin, beyond doubt."""
 
     def __init__(self, standing: Standing) -> None:
         super().__init__(standing)
@@ -133,14 +133,14 @@ class Referee:
                     raise Beaten(dataclasses.replace(self.standing, beaten_by=rival.run_id))
 
     def _is_worse(self, objective: str, rival: Rival, errors: NDArray[np.float64]) -> bool:
-        level = self._race.level / len(self._race.rivals)
+        level, margin = self._race.level / len(self._race.rivals), self._race.margin
         if objective == "wer":
             theirs = np.array(rival.errors, dtype=np.float64)
-            return len(theirs) == len(self._words()) and beyond_doubt(errors, theirs, level)
+            return len(theirs) == len(self._words()) and beyond_doubt(errors, theirs, level, margin)
         if objective in ("rtfx", "rtf"):
-            return beyond_doubt(*self._seconds_beside(rival), level)
+            return beyond_doubt(*self._seconds_beside(rival), level, margin)
         ours, theirs_mib = self._peaks_mib().get(objective), rival.peaks_mib.get(objective)
-        return ours is not None and theirs_mib is not None and ours > theirs_mib * (1 + _NOISE)
+        return ours is not None and theirs_mib is not None and ours > theirs_mib * (1 - margin) * (1 + _NOISE)
 
     def _seconds_beside(self, rival: Rival) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Divide this run's seconds so far at the rival's stages, which may lie elsewhere: batches differ."""

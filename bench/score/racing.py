@@ -12,6 +12,11 @@ multiplies a wealth, 1 at first, by ``1 + stake * (value - control - that averag
 value can make it negative. Under the hypothesis the wealth can be expected never to grow, so that by Ville's inequality
 it ever reaches ``1 / level`` with a probability of at most the level: one may look after every unit, and stop at will.
 
+Where only an improvement by a margin is worth a run, the hypothesis is that the trial comes to no more than the
+incumbent's sum less that share of it; all of the above holds with the incumbent's values made smaller by that share.
+Races that may end with something as good as the best, up to a margin, were proposed by Maron and Moore ("The racing
+algorithm: model selection for lazy learners", Artificial Intelligence Review 11, 1997, section 3.2).
+
 The control is what pairs the two: the incumbent's value in the same unit, less the average of those left, takes out
 that units differ in difficulty. Values above a cap count as the cap; otherwise one unit that went badly wrong would
 bound all stakes. No cap and no stake is best for all data: an average over several bets is a bet as well.
@@ -68,12 +73,13 @@ def evidence(trial: NDArray[np.float64], incumbent: NDArray[np.float64]) -> NDAr
     return np.where(spent > allowed, np.inf, bets)
 
 
-def beyond_doubt(trial: NDArray[np.float64], incumbent: NDArray[np.float64], level: float) -> bool:
-    """Whether the trial is worse and may be stopped.
+def beyond_doubt(trial: NDArray[np.float64], incumbent: NDArray[np.float64], level: float, margin: float = 0.0) -> bool:
+    """Whether the trial is worse, or not better by a margin, and may be stopped.
 
     Args:
         trial: The trial's values in the first units, shape ``(k,)``.
         incumbent: The incumbent's values in all units, shape ``(units,)``.
         level: Largest probability with which a trial that deserves to go on is ever stopped, over all looks together.
+        margin: By what share of the incumbent's sum a trial's must be smaller to deserve to go on.
     """
-    return bool(np.max(evidence(trial, incumbent), initial=0.0) >= -math.log(level))
+    return bool(np.max(evidence(trial, incumbent * (1 - margin)), initial=0.0) >= -math.log(level))

@@ -32,6 +32,11 @@ def test_what_was_saved_and_who_beat_whom(tmp_path: Path) -> None:
         "Racing ended 2 of 4 runs early: 70 % of the audio was processed.",  # 1 + 0.2 + 0.6 + 1 of 4
         "A run that is no worse than its rival is ended with a probability of at most 10 % (search.racing_level=0.1).",
     ]
+    with_margin = races(found, goal_of({}), {"search.racing_level": 0.1, "search.racing_margin": 0.25})
+    assert with_margin["told"][1] == (
+        "A run that is at least 25 % better than its rival is ended with a probability of at most 10 %"
+        " (search.racing_level=0.1, search.racing_margin=0.25)."
+    )
     assert [head for head, _ in told["heads"]] == [
         "Setting", "Beaten by", "Share of the audio", "WER so far", "Rival's WER"
     ]  # fmt: skip

@@ -28,8 +28,9 @@ def referee(
     *rivals: Rival,
     objectives: tuple[str, ...] = ("wer",),
     peaks: Mapping[str, float | None] | None = None,
+    margin: float = 0.0,
 ) -> Referee:
-    return Referee(Race(0.05, objectives, "wer", rivals), items, str, 0, lambda: peaks or {})
+    return Referee(Race(0.05, objectives, "wer", rivals, margin), items, str, 0, lambda: peaks or {})
 
 
 def rival(errors: Sequence[float], stage_s: Sequence[float] = (1.0,) * 10, peak_mib: float = 100.0) -> Rival:
@@ -83,6 +84,22 @@ def test_a_much_worse_run_is_ended_and_an_equal_one_is_not() -> None:
     assert run_through(referee(items, rival([1.0] * 60)), items, errors=1) == 1.0
     assert run_through(referee(items, rival([4.0] * 60)), items, errors=1) == 1.0
     assert run_through(referee(items), items, errors=9) == 1.0
+
+
+def test_with_a_margin_a_run_must_be_better_by_that_much() -> None:
+    items = utterances(60, 10)
+    for objectives in (("wer",), ("wer", "rtfx", "peak_rss_mib")):
+        beaten = [
+            run_through(
+                referee(items, rival([4.0] * 60), objectives=objectives, peaks={"peak_rss_mib": peak}, margin=0.5),
+                items,
+                errors=errors,
+                stage_s=seconds,
+            )
+            < 1
+            for errors, seconds, peak in ((4, 1.0, 100.0), (3, 0.9, 90.0), (2, 0.5, 50.0), (1, 0.4, 40.0))
+        ]
+        assert beaten == [True, True, False, False]
 
 
 def test_all_objectives_must_be_worse() -> None:

@@ -160,6 +160,25 @@ def test_settings_that_are_equally_good_are_rarely_stopped(loops: float) -> None
         assert false_ties[level] > 0.2 * level * SIMULATIONS  # or the test would be needlessly timid
 
 
+def test_a_setting_better_by_the_margin_is_rarely_stopped_and_an_equal_one_early() -> None:
+    noise = np.random.default_rng(9)
+    margin, better, false = 0.25, 0, dict.fromkeys(LEVELS, 0)
+    for _ in range(SIMULATIONS // 500):
+        incumbent, trial = simulate(noise, (0.1, 0.075), 0)
+        deserving = trial.sum(axis=1) <= (1 - margin) * incumbent.sum(axis=1)
+        better += int(deserving.sum())
+        for level, after in stopped_after(trial, (1 - margin) * incumbent).items():
+            false[level] += int((deserving & (after <= UNITS)).sum())
+    assert better > SIMULATIONS / 4
+    equal, again = simulate(noise, (0.1, 0.1), 0)
+    for level in LEVELS:
+        assert false[level] <= most(level, better)
+        assert np.median(stopped_after(again, (1 - margin) * equal)[level]) < 0.6 * UNITS
+    assert beyond_doubt(again[0], equal[0], LEVELS[0], margin) == (
+        stopped_after(again[:1], (1 - margin) * equal[:1])[LEVELS[0]][0] <= UNITS
+    )
+
+
 def test_a_setting_worse_by_a_third_is_stopped_early() -> None:
     noise = np.random.default_rng(8)
     batches = [stopped_after(trial, incumbent) for incumbent, trial in (simulate(noise, (0.1, 0.13), 0) for _ in "ab")]

@@ -154,6 +154,7 @@ WRONG = [
     (["seed=1", "search.budget_s=0"], "search.budget_s=0 must be a number above 0", "null for no limit"),
     (["seed=1", "search.holdout=1"], "search.holdout=1 is no share", "from 0 to below 1"),
     (["seed=1", "search.racing_level=0"], "is no probability", "between 0 and 1"),
+    (["seed=1", "search.racing_margin=1"], "search.racing_margin=1 is no share", "from 0 to below 1"),
     (["-m", "study=a,b"], "study holds for a study as a whole", "give it one value"),
     (["-m", "measure.repeats=1,2"], "measure.repeats holds for a study as a whole", "give it one value"),
     (["-m", "experiment=demo,chunk_stride"], "experiment holds for a study as a whole", "give it one value"),
