@@ -117,8 +117,9 @@ class Driver:
         )
 
     def _prepare(self) -> None:
-        # Tests that a shell runs in the background inherit from it that Ctrl-C is ignored.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # Tests in the background inherit from the shell that Ctrl-C is ignored, and from nohup that hanging up is.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         self._limit()
 
     def family(self) -> list[psutil.Process]:
