@@ -4,6 +4,7 @@ No crash leaves such a file, since each is written whole or not at all. A failin
 program may.
 """
 
+import base64
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ FOLDER = "damaged"
 
 _TABLES = ("runs", "utterances", "timeline", "curves", "scores")
 _OF_EVERY_RUN = ("utterances", "timeline")
+_ARROW_SCHEMA = b"ARROW:schema"  # key in every footer that Arrow writes, with its schema as an IPC message in base64
 _MAGIC = b"PAR1"  # begins and ends every parquet file (Apache Parquet, "File Format")
 
 
@@ -93,16 +95,25 @@ def _damage(path: Path, to_its_end: bool) -> str | None:
     try:
         if to_its_end:
             pq.read_table(path, page_checksum_verification=True).validate(full=True)
-            return None
+            return None if _says_twice_the_same(path) else "does not agree with itself about its columns"
         with path.open("rb") as file:
             begins = file.read(len(_MAGIC))
             file.seek(-min(len(_MAGIC), path.stat().st_size), 2)
             return None if begins == file.read() == _MAGIC else "is not complete"
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: not base64
         # The file system gives a number to what it refuses, which says nothing of the file.
         if getattr(error, "errno", None) is not None:
             raise
         return f"cannot be read ({' '.join(str(error).split())})"
+
+
+def _says_twice_the_same(path: Path) -> bool:
+    """Compare a footer's columns with Arrow's own copy of them: no checksum covers a footer."""
+    said = (pq.read_metadata(path).metadata or {}).get(_ARROW_SCHEMA)
+    if said is None:
+        return False
+    columns: pa.Schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(said)))
+    return bool(columns.equals(pq.read_schema(path)))
 
 
 def _move_scores(study_dir: Path) -> None:

@@ -23,6 +23,7 @@ Piece: TypeAlias = str | int | list[str]
 _ERRORS = ["substitutions", "deletions", "insertions"]
 # Right words kept on either side of an error; a longer stretch of them is counted, not shown.
 _CONTEXT = 12
+_MOST_WRONG = 150  # words kept at either end of an error
 _WORST_SETTINGS = 3
 _MOST_SETTINGS = 24
 _MOST_UTTERANCES = 40
@@ -33,7 +34,7 @@ _MOST_VERSIONS = 4
 def pieces(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Piece]:
     """Lay out what was heard against what was said, both as normalised words.
 
-    Of a stretch without an error, only the words next to an error are shown where it is long.
+    Of a long stretch without an error only the words next to an error are shown, of a long error both ends.
     """
     stretches = [
         (right, list(steps))
@@ -46,8 +47,16 @@ def pieces(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Piece]:
         if right:
             told += _near_errors(said, 0 if number == 0 else _CONTEXT, 0 if number == len(stretches) - 1 else _CONTEXT)
         else:
-            told.append([" ".join(said), " ".join(heard)])
+            told.append([_ends(said), _ends(heard)])
     return told
+
+
+def _ends(words: Sequence[str]) -> str:
+    """Write an error's words; of many, such as a loop that a model fell into, both ends and how many lie between."""
+    if len(words) <= 2 * _MOST_WRONG:
+        return " ".join(words)
+    between = f"[{len(words) - 2 * _MOST_WRONG} words]"
+    return " ".join([*words[:_MOST_WRONG], between, *words[len(words) - _MOST_WRONG :]])
 
 
 def _near_errors(words: Sequence[str], first: int, last: int) -> list[Piece]:

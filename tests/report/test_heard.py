@@ -33,6 +33,15 @@ def test_a_long_stretch_is_counted_but_for_the_words_next_to_an_error() -> None:
     assert pieces([], []) == []
 
 
+def test_of_a_long_error_both_ends_are_shown() -> None:
+    loop = [str(number) for number in range(1000)]
+    ((said, heard),) = pieces(["a"], ["b", *loop])  # type: ignore[misc, str-unpack]
+    assert said == "a"
+    assert heard.split()[:3] == ["b", "0", "1"]
+    assert " 148 [701 words] 850 " in heard
+    assert heard.endswith(" 998 999")
+
+
 @given(WORDS, WORDS)
 def test_no_word_is_lost_and_what_is_called_right_is(reference: list[str], hypothesis: list[str]) -> None:
     found = pieces(reference, hypothesis)
