@@ -52,6 +52,8 @@ class Utterance:
         start_s: Start of the span within the recording, in seconds.
         duration_s: Length of the span in seconds; null reaches to the end of the recording.
         error: Why it cannot be used, where that is known before its audio is read.
+        content: Name of the recording's content when the data set was read (:mod:`bench.data.content`); null where
+            nobody has looked.
     """
 
     utterance_id: str
@@ -61,6 +63,7 @@ class Utterance:
     start_s: float = 0.0
     duration_s: float | None = None
     error: str | None = None
+    content: str | None = None
 
 
 @dataclass(frozen=True)

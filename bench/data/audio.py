@@ -16,6 +16,7 @@ from bench.assets.fingerprint import of_file, of_parts
 from bench.data import audio_cache
 from bench.data.complete import is_cut_short, promised_s
 from bench.data.container import opened
+from bench.data.content import refuse_change
 from bench.data.lengths import file_s, too_long
 from bench.errors import AudioError
 from bench.records import Samples, Utterance
@@ -62,15 +63,16 @@ def load_recordings(utterances: Sequence[Utterance], rate_hz: int, max_duration_
 
     Raises:
         AssetError: There is nowhere to write decoded audio to.
+        DataError: A recording is not what it was when the data set was read.
     """
     sources: dict[Path, Samples | AudioError] = {}
     decoded: list[str] = []
     from_cache = 0
     usable = [utterance for utterance in utterances if utterance.error is None]
     in_parts = {utterance.path for utterance in usable if utterance.start_s or utterance.duration_s is not None}
-    for path in dict.fromkeys(utterance.path for utterance in usable):
+    for path, before in {utterance.path: utterance.content for utterance in usable}.items():
         try:
-            content = _fingerprint(path)
+            content = _content(path, before)
             if max_duration_s is not None and path not in in_parts:
                 _refuse_too_long(path, max_duration_s)
             name = _entry_name(path, content, rate_hz)
@@ -132,6 +134,19 @@ def _entry_name(path: Path, content: str, rate_hz: int) -> str:
     # FFmpeg tells some raw formats apart by the file's ending alone.
     decoder = of_parts([str(DECODER_VERSION), path.suffix.lower(), av.ffmpeg_version_info, soxr.__version__])
     return f"{content}-{rate_hz}-{decoder}.f32"
+
+
+def _content(path: Path, before: str | None) -> str:
+    """Name what a file holds, which must be what it held before, where that is known."""
+    try:
+        content = _fingerprint(path)
+    except AudioError as error:
+        if before is not None:
+            refuse_change(path, before, error)
+        raise
+    if before is not None:
+        refuse_change(path, before, content)
+    return content
 
 
 def _fingerprint(path: Path) -> str:

@@ -1,13 +1,14 @@
 """A configuration's data: its utterances, a name for people, and a fingerprint for machines."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.assets import fingerprint
 from bench.assets.recordings import ensure_demo_recordings
 from bench.config import SPLIT, DataConfig, DataSource, OnError
 from bench.data.choice import choose as chosen
+from bench.data.content import content_of
 from bench.data.sources.common_voice import CLIPS, read_common_voice
 from bench.data.sources.entries import Entry, Utterances
 from bench.data.sources.folder import read_folder
@@ -55,7 +56,8 @@ def load_dataset(config: DataConfig) -> DataSet:
         )
     if config.on_error is OnError.fail:
         _refuse_unusable(utterances, config)
-    return DataSet(_name(config), tuple(utterances), _fingerprint(utterances))
+    known = tuple(_with_content(utterances))
+    return DataSet(_name(config), known, _fingerprint(known))
 
 
 def _where(config: DataConfig) -> str:
@@ -141,22 +143,23 @@ def subset(data: DataSet, name: str, utterances: Sequence[Utterance]) -> DataSet
     return DataSet(f"{data.name} ({name})", chosen, _fingerprint(chosen))
 
 
-def _fingerprint(utterances: Iterable[Utterance]) -> str:
+def _with_content(utterances: Iterable[Utterance]) -> Iterator[Utterance]:
+    """Look at each recording once, and note what it holds."""
     files: dict[Path, str] = {}
+    for item in utterances:
+        if item.error is not None:
+            yield item
+            continue
+        if item.path not in files:
+            files[item.path] = content_of(item.path)
+        yield replace(item, content=files[item.path])
+
+
+def _fingerprint(utterances: Iterable[Utterance]) -> str:
     parts: list[str] = []
     for item in utterances:
         if item.error is not None:
             parts += ["unusable", item.text]
-            continue
-        if item.path not in files:
-            files[item.path] = _content(item.path)
-        parts += [files[item.path], item.text, repr(item.start_s), repr(item.duration_s)]
+        else:
+            parts += [str(item.content), item.text, repr(item.start_s), repr(item.duration_s)]
     return fingerprint.of_parts(parts)
-
-
-def _content(path: Path) -> str:
-    """Name a recording's content; one that cannot be read has a name of its own kind, until it can."""
-    try:
-        return fingerprint.of_file(path)
-    except OSError as error:
-        return f"unreadable: {type(error).__name__}"

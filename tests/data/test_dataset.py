@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.config import DataConfig, DataSource, OnError
+from bench.data.audio import load_recordings
 from bench.data.dataset import DataSet, load_dataset
-from bench.errors import DataError
+from bench.errors import AudioError, DataError
 
 HEADER = "path,text,speaker,start_s,duration_s"
 ROWS = ("1.wav,hello there,,,", "1.wav,there,,0.5,0.5", "2.wav,good bye,,,")
@@ -121,3 +122,24 @@ def test_a_short_file_and_its_beginning_differ(folder: Path) -> None:
     short = load(folder).fingerprint
     (folder / "1.wav").write_bytes(b"a" * 99)
     assert load(folder).fingerprint != short
+
+
+def test_audio_is_loaded_as_long_as_it_is_what_the_data_set_was_read_with(folder: Path, tmp_path: Path) -> None:
+    data = load(folder)
+    assert data.utterances[2].path.name == "2.wav"
+    kept = (folder / "2.wav").read_bytes()
+    assert len(load_recordings(data.utterances, 16_000).recordings) == len(data.utterances)
+    (folder / "2.wav").write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    with pytest.raises(DataError, match=r"2\.wav was changed since the study began; start it again"):
+        load_recordings(data.utterances, 16_000)
+    assert load_recordings(data.utterances[:2], 16_000).recordings
+    (folder / "2.wav").unlink()
+    with pytest.raises(DataError, match=r"2\.wav.*; the study could read it when it began: bring it back"):
+        load_recordings(data.utterances, 16_000)
+    # What could not be read from the beginning is an utterance without a result, until it can be read.
+    without = load(folder)
+    assert isinstance(load_recordings(without.utterances, 16_000).recordings[2], AudioError)
+    (folder / "2.wav").write_bytes(kept)
+    with pytest.raises(DataError, match=r"2\.wav was changed"):
+        load_recordings(without.utterances, 16_000)
+    assert len(load_recordings(data.utterances, 16_000).recordings) == len(data.utterances)

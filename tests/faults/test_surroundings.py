@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 Start = Callable[..., Driver]
 
 _SWEEP = ("-m", "decode.chunk_length_s=2,3,4,5")
-_WRONG = 2
+_FAILED, _WRONG = 1, 2
 
 
 def _quick(study: Study) -> Study:
@@ -214,3 +214,29 @@ def test_a_second_driver_is_refused_and_a_killed_one_holds_no_lock(study: Study,
     code, out = third.ended()
     assert code == 0, out
     study.assert_whole()
+
+
+@pytest.mark.parametrize("harm", ["missing", pytest.param("other", marks=pytest.mark.slow)])
+def test_a_recording_that_changes_under_a_study_makes_no_scores(
+    study: Study, start: Start, tmp_path: Path, harm: str
+) -> None:
+    driver = start(study, *_SWEEP, "measure.replicates=2")
+    driver.wait_for(study.finished)
+    tone = tmp_path / "tones" / "2.wav"
+    kept = tone.read_bytes()
+    if harm == "missing":
+        tone.unlink()
+    else:
+        tone.write_bytes(kept[:-2] + b"\1\1")
+    code, out = driver.ended()
+    assert code == _FAILED
+    assert str(tone) in out
+    runs = bench.load_runs(study.folder)
+    assert set(runs["status"]) == {"ok", "error"}
+    assert set(runs.loc[runs["status"] == "ok", "audio_s"]) == {8.0}
+    # The recording is back, and the same command makes what is missing.
+    tone.write_bytes(kept)
+    assert start(study, *_SWEEP, "measure.replicates=2").ended()[0] == 0
+    twin = study.twin()
+    bench.run(*_SWEEP, *twin.settings, "measure.replicates=2", f"results.root={twin.home / 'results'}")
+    study.assert_equals(twin)
