@@ -18,6 +18,7 @@ class Rival:
         errors: Word errors of each unit of the data, in the order of the race; see :mod:`bench.score.race`.
         stage_share: Share of the audio that was transcribed at the end of each stage.
         stage_s: Inference seconds of each stage.
+        stage_words: Reference words that it had come to at the end of each stage, as far as its text tells.
         peaks_mib: Its peaks of memory, by column of the runs table.
     """
 
@@ -26,6 +27,7 @@ class Rival:
     stage_share: tuple[float, ...]
     stage_s: tuple[float, ...]
     peaks_mib: Mapping[str, float]
+    stage_words: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Standing:
         share: Share of the audio that was transcribed.
         stage_share: The same at the end of each stage so far.
         stage_s: Inference seconds of each stage so far.
+        stage_words: Reference words that it had come to at the end of each stage, as far as its text tells.
         wer: Word error rate on the units that were complete; null where none was.
         rtfx: Seconds of audio for each second of inference so far.
         peaks_mib: Peaks of memory so far, by column of the runs table.
@@ -65,6 +68,7 @@ class Standing:
     share: float
     stage_share: tuple[float, ...]
     stage_s: tuple[float, ...]
+    stage_words: tuple[int, ...]
     wer: float | None
     rtfx: float
     peaks_mib: Mapping[str, float | None] = field(default_factory=dict)

@@ -83,6 +83,7 @@ class Rivals:
                     stage_share=tuple(row["race_stage_share"]),
                     stage_s=tuple(row["race_stage_s"]),
                     peaks_mib=peaks_mib,
+                    stage_words=tuple(row["race_stage_words"] or ()),  # runs of older versions have none
                 )
             )
         return self._rivals[key]

@@ -24,7 +24,7 @@ from bench.readings import PHASES, Counters, Environment, Footprint, MemoryUse, 
 from bench.records import Degeneracy
 from bench.trainings import CurvePoint, Training
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 # The study has a column of its own; where a cluster is, is no property of a run.
 _NOT_COLUMNS = {"study", "executor.address"}
@@ -98,6 +98,7 @@ _RUN_COLUMNS = [
     ("race_share", pa.float64()),
     ("race_stage_share", pa.list_(pa.float64())),
     ("race_stage_s", pa.list_(pa.float64())),
+    ("race_stage_words", pa.list_(pa.int64())),
     ("race_wer", pa.float64()),
     ("race_rtfx", pa.float64()),
     ("race_beaten_by", pa.string()),
@@ -215,7 +216,8 @@ _LEDGER = {
         "model.fingerprint",
         "data.fingerprint",
     ),
-    *("race_goal", "race_share", "race_stage_share", "race_stage_s", "race_wer", "race_rtfx", "race_beaten_by"),
+    *("race_goal", "race_share", "race_stage_share", "race_stage_s", "race_stage_words"),
+    *("race_wer", "race_rtfx", "race_beaten_by"),
     *METRICS,
     *SETTINGS,
 }

@@ -30,25 +30,37 @@ def block_errors(reference: Sequence[str], hypothesis: Sequence[str], size: int)
     return errors
 
 
-def leading_block_errors(reference: Sequence[str], hypothesis: Sequence[str], size: int) -> NDArray[np.int64]:
+def words_reached(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """Tell how many words of the reference a transcript of only the recording's beginning has come to.
+
+    It is taken to end where the reference's beginning is nearest to it in edits, the first such place. A transcript
+    that lacks much of what was said seems to end too early.
+    """
+    return int(np.argmin(_prefix_distances(reference, hypothesis)))
+
+
+def leading_block_errors(
+    reference: Sequence[str], hypothesis: Sequence[str], size: int, spoken: int = 0
+) -> NDArray[np.int64]:
     """Count the word errors of the blocks that a transcript of only the recording's beginning has surely completed.
 
-    How far the transcript has come is not known: it is taken to end where the reference's beginning is nearest to it in
-    edits, the first such place. The last block begun there and, as a margin, the one before it are left out: the words
-    still to come may change how the last ones are aligned.
+    The transcript is taken to end where :func:`words_reached` says, or after the words that are known to be spoken by
+    then. The last block begun there and, as a margin, the one before it are left out: the words still to come may
+    change how the last ones are aligned.
 
-    However the transcript goes on, its errors over all blocks cannot come to fewer than the sum returned, as any
-    alignment of the whole also aligns this beginning with some beginning of the reference.
+    With nothing known, and however the transcript goes on, its errors over all blocks cannot come to fewer than the sum
+    returned, as any alignment of the whole also aligns this beginning with some beginning of the reference.
 
     Args:
         reference: Words of the whole recording.
         hypothesis: Words of its transcript so far; none of them may change later.
         size: Reference words a block.
+        spoken: Words of the reference that the transcribed part of the recording is known to hold.
 
     Returns:
         Errors of the first blocks, shape ``(blocks so far,)``, from none to all but two.
     """
-    reached = int(np.argmin(_prefix_distances(reference, hypothesis)))
+    reached = max(words_reached(reference, hypothesis), min(spoken, len(reference)))
     begun = -(-reached // size)
     return block_errors(reference[:reached], hypothesis, size)[: max(0, begun - 2)]
 

@@ -1,7 +1,9 @@
 """A race: a run against finished ones, ended early where it is worse beyond doubt.
 
 What is compared are units of the data, the same for every run: utterances, in an order that a seed shuffles; or, where
-there are few of them, blocks of the recordings' references, in that order of the recordings and along each.
+there are few of them, blocks of the recordings' references, in that order of the recordings and along each. How many
+blocks of a recording a run is past is told by its own text and, so that one that leaves out most of what was said does
+not seem to be slow, by how far the rivals were when they had transcribed as much.
 """
 
 import dataclasses
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.races import Race, Rival, Standing
 from bench.records import Utterance
-from bench.score.blocks import block_errors, leading_block_errors
+from bench.score.blocks import block_errors, leading_block_errors, words_reached
 from bench.score.normalize import Normalizer
 from bench.score.racing import beyond_doubt
 from bench.score.wer import count_words
@@ -34,6 +36,15 @@ JUDGED = ("wer", "rtfx", "rtf", "peak_rss_mib", "peak_gpu_reserved_mib", "peak_g
 _NOISE = 0.02
 
 
+def _words_so_far(texts: Sequence[tuple[str, str]], complete: int) -> int:
+    """Tell how many reference words what was transcribed has come to, the utterance that is under way among them."""
+    count = sum(len(reference.split()) for reference, _ in texts[:complete])
+    if complete < len(texts):
+        reference, said = texts[complete]
+        count += words_reached(reference.split(), said.split())
+    return count
+
+
 class Beaten(Exception):  # noqa: N818 - the end of a run, no fault
     """A run is worse than a rival, or not better by the margin, beyond doubt."""
 
@@ -48,12 +59,13 @@ def order_of(utterances: Sequence[Utterance], seed: int) -> list[int]:
     return sorted(range(len(names)), key=names.__getitem__)
 
 
-def unit_errors(texts: Sequence[tuple[str, str]], complete: int | None = None) -> NDArray[np.float64]:
+def unit_errors(texts: Sequence[tuple[str, str]], complete: int | None = None, spoken: int = 0) -> NDArray[np.float64]:
     """Count the word errors of the units that are complete.
 
     Args:
         texts: Normalised reference and hypothesis of every utterance, in the order of the race.
         complete: How many of the first utterances were transcribed to their end, the next one in part; null is all.
+        spoken: Reference words, of all utterances together, that what was transcribed is known to hold.
 
     Returns:
         Errors of each unit from the first on, shape ``(units so far,)``.
@@ -65,7 +77,8 @@ def unit_errors(texts: Sequence[tuple[str, str]], complete: int | None = None) -
     errors = [block_errors(reference.split(), said.split(), BLOCK_WORDS) for reference, said in whole]
     if complete is not None and complete < len(texts):
         reference, said = texts[complete]
-        errors.append(leading_block_errors(reference.split(), said.split(), BLOCK_WORDS))
+        here = spoken - sum(len(before.split()) for before, _ in whole)
+        errors.append(leading_block_errors(reference.split(), said.split(), BLOCK_WORDS, max(0, here)))
     return np.concatenate(errors, dtype=np.float64) if errors else np.zeros(0)
 
 
@@ -100,6 +113,7 @@ class Referee:
         self._references = [normalize(utterances[number].text) for number in self.order]
         self._shares: list[float] = []
         self._stage_s: list[float] = []
+        self._stage_words: list[int] = []
 
     def look(self, share: float, seconds: float, audio_s: float, texts: Sequence[str], complete: int) -> None:
         """Judge a run by what it has done so far.
@@ -116,13 +130,15 @@ class Referee:
         """
         self._shares.append(share)
         self._stage_s.append(seconds)
-        said = [self._normalize(text) for text in texts]
-        errors = unit_errors(list(zip(self._references, said, strict=True)), None if share >= 1 else complete)
+        pairs = list(zip(self._references, map(self._normalize, texts), strict=True))
+        self._stage_words.append(_words_so_far(pairs, complete))
+        errors = unit_errors(pairs, None if share >= 1 else complete, self._spoken(share))
         words = self._words()[: len(errors)].sum()
         self.standing = Standing(
             share=share,
             stage_share=tuple(self._shares),
             stage_s=tuple(self._stage_s),
+            stage_words=tuple(self._stage_words),
             wer=float(errors.sum() / words) if words else None,
             rtfx=share * audio_s / sum(self._stage_s),
             peaks_mib=self._peaks_mib(),
@@ -141,6 +157,18 @@ class Referee:
             return beyond_doubt(*self._seconds_beside(rival), level, margin)
         ours, theirs_mib = self._peaks_mib().get(objective), rival.peaks_mib.get(objective)
         return ours is not None and theirs_mib is not None and ours > theirs_mib * (1 - margin) * (1 + _NOISE)
+
+    def _spoken(self, share: float) -> int:
+        """Tell how many reference words all rivals had come to by then: a run that lacks them has left them out."""
+        reached = [
+            max(
+                (words for at, words in zip(rival.stage_share, rival.stage_words, strict=True) if at <= share),
+                default=0,
+            )
+            for rival in self._race.rivals
+            if rival.stage_words
+        ]
+        return min(reached, default=0)
 
     def _seconds_beside(self, rival: Rival) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Divide this run's seconds so far at the rival's stages, which may lie elsewhere: batches differ."""

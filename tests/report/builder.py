@@ -185,14 +185,14 @@ def run(
 
 def pruned(trial: str, settings: Config, share: float, wer: float, by: str, **more: Any) -> RunResult:
     """Make a run that racing ended after a share of the data."""
-    so_far = Standing(share, (share,), (10.0 * share,), wer, 10.0, beaten_by=by)
+    so_far = Standing(share, (share,), (10.0 * share,), (0,), wer, 10.0, beaten_by=by)
     reason = f"worse than {by} beyond doubt after {100 * share:.0f} % of the audio (search.racing)"
     return run(trial, settings, status=Status.pruned, reason=reason, standing=so_far, **more)
 
 
 def completed(share: float = 1.0, wer: float = 0.05) -> Standing:
     """Make how a run did that came through a race."""
-    return Standing(share, (share,), (10.0,), wer, 10.0)
+    return Standing(share, (share,), (10.0,), (0,), wer, 10.0)
 
 
 def searched_study(folder: Path, runs: Sequence[RunResult], **search: Any) -> Path:

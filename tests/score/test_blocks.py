@@ -83,6 +83,16 @@ def test_words_dropped_and_invented_before_the_cut_do_not_move_it() -> None:
     assert leading_block_errors(reference, spoken, 10).tolist() == [0, 3, 0, 0, 0, 7]
 
 
+def test_what_is_known_to_be_spoken_makes_words_that_were_left_out_errors() -> None:
+    reference = [f"word{place}" for place in range(100)]
+    spoken = [*reference[:10], *reference[40:45]]  # of 60 words that were said
+    assert leading_block_errors(reference, spoken, 10).tolist() == []
+    assert leading_block_errors(reference, spoken, 10, spoken=60).tolist() == [0, 10, 10, 10]
+    assert leading_block_errors(reference, spoken, 10, spoken=1000).tolist() == [0, 10, 10, 10, 5, 10, 10, 10]
+    # What the transcript itself has come to counts where it is more.
+    assert leading_block_errors(reference, reference[:50], 10, spoken=20).tolist() == [0] * 3
+
+
 def test_a_long_recording_takes_milliseconds() -> None:
     draw = random.Random(0)
     reference = [draw.choice("abcdefghijklmnopqrst") * draw.randint(1, 20) for _ in range(2000)]

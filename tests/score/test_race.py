@@ -114,6 +114,32 @@ def test_all_objectives_must_be_worse() -> None:
         assert (run_through(judge, items, errors=4) < 1) is ended
 
 
+def test_a_run_that_leaves_out_what_its_rival_heard_is_ended_early() -> None:
+    """One recording of 600 words, in blocks: of every ten words the run has only the first two."""
+    (item,) = utterances(1, 600)
+    words = item.text.split()
+    shares = tuple(np.arange(1, 21) / 20)
+    blocks = [1.0] * (600 // BLOCK_WORDS)
+
+    def share_at_the_end(stage_words: tuple[int, ...]) -> float:
+        judge = referee([item], Rival("rival-0", tuple(blocks), shares, (1.0,) * 20, {}, stage_words))
+        for share in shares:
+            heard = [word for at, word in enumerate(words[: round(600 * share)]) if at % 10 < 2]
+            try:
+                judge.look(share, 1.0, 240.0, [" ".join(heard)], complete=int(share == 1))
+            except Beaten as beaten:
+                return beaten.standing.share
+        return 1.0
+
+    known = tuple(round(600 * share) for share in shares)
+    assert share_at_the_end(known) <= 0.2 < share_at_the_end(())
+    judge = referee([item])
+    judge.look(0.5, 1.0, 240.0, [" ".join(words[:300])], complete=0)
+    judge.look(1.0, 1.0, 240.0, [item.text], complete=1)
+    assert judge.standing is not None
+    assert judge.standing.stage_words == (300, 600)
+
+
 def test_a_rival_over_other_data_ends_nothing() -> None:
     items = utterances(60, 10)
     assert run_through(referee(items, rival([0.0] * 59)), items, errors=9) == 1.0
