@@ -1,9 +1,9 @@
 """What racing saves on one long recording, and whether it keeps the winner: ``python -m benchmarks.racing``.
 
-The grid of chunk 5, 10, 20, 30 s and stride 0, 1, 2 s of whisper-tiny.en runs twice over the recording that
-``ASR_SWEEP_SPEECH`` names, with the merge that loses text and the one that does not: once to the end, and as races,
-one for whatever is better than the best so far and one for what is better by a margin. Races begin with the longest windows and widest strides, as anybody would who had to bet on one setting: whom to
-beat decides what a race saves.
+The grid of chunk 5, 10, 20, 30 s and stride 0, 1, 2 s of whisper-tiny.en runs over the recording that
+``ASR_SWEEP_SPEECH`` names, with the merge that loses text and the one that does not: to the end, and as races, one that
+ends what is worse than the best so far and one that ends what is not better by a margin. Races begin with the longest
+windows and widest strides, as anybody would who had to bet on one setting: whom to beat decides what a race saves.
 
 Three shares are told: of the recordings' seconds, of the windows (each of which costs a Whisper 30 s of audio, since it
 pads them to that), and of the seconds that inference took.
