@@ -21,7 +21,7 @@ import bench
 _GRID = ["decode.chunk_length_s=5,10,20,30", "decode.stride_length_s=0,1,2"]
 _SETTING = ["decode.chunk_length_s", "decode.stride_length_s"]
 _LEVEL = 0.1
-_MARGINS = (0.0, 0.1)
+_MARGINS = (0.0, 0.25)
 _FIRST = "search.enqueue=[{decode.chunk_length_s: 30, decode.stride_length_s: 2}]"
 
 
