@@ -86,7 +86,8 @@ def test_wherever_writing_fails_nothing_is_half_written(
     study = _quick(study)
     study.home.mkdir()
     monkeypatch.chdir(study.home)
-    arguments = ["run", *_SWEEP, *study.settings]
+    few = "executor.max_attempts=2"  # a run that cannot write what it decodes fails each time
+    arguments = ["run", *_SWEEP, *study.settings, few]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
     try:
