@@ -1,10 +1,10 @@
 """``asr-sweep export``: which studies, what of them, and where it goes."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from bench.console import write
 from bench.errors import ConfigError, StoreError
 from bench.exports.leaderboard import leaderboard
 from bench.exports.tables import SETTINGS, STORED, study_table
@@ -59,8 +59,7 @@ def run_export(
         raise StoreError(f"{studies[0].study} has no {what}; nothing was written")
     content = written(table, table_form)
     if output is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
+        write(content)
         return []
     write_atomically(output, content)
     return [f"{output}: {table.data.num_rows} rows"]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.exports.tables import Table
-from bench.report.labels import clean
+from bench.printable import clean
 from bench.report.passage import markdown_table
 from bench.spreadsheet import as_text
 

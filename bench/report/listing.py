@@ -4,9 +4,9 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.metrics import RTFX, WER
+from bench.printable import clean
 from bench.report.finetuning import trains
 from bench.report.judged import FOLDER
-from bench.report.labels import clean
 from bench.report.passage import Passage
 from bench.report.tables import searched
 from bench.storage import Place, size_of

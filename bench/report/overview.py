@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.config import NormalizerName
 from bench.metrics import ALL, METRICS, PEAK_GPU, WER
+from bench.printable import clean
 from bench.records import Status
 from bench.report.accuracy import accuracy
 from bench.report.crossvalidation import CrossValidation, cross_validated
@@ -15,7 +16,7 @@ from bench.report.finetuning import trains
 from bench.report.frontier import Recommendation, pareto_front, recommend
 from bench.report.heard import Piece, pieces_of
 from bench.report.judged import judged
-from bench.report.labels import clean, plain, value_of
+from bench.report.labels import plain, value_of
 from bench.report.limits import values_of
 from bench.report.listing import statuses
 from bench.report.passage import Passage

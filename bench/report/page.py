@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.metrics import RTFX, WER
+from bench.printable import clean
 from bench.report import engine_figures, errors_figures, figures, finetuning_figures
 from bench.report.accuracy import Accuracy, accuracies
 from bench.report.content import content
@@ -26,7 +27,7 @@ from bench.report.finetuning import Finetuning, read_finetuning, trains
 from bench.report.finetuning_content import finetuning_content
 from bench.report.foretold import foretold
 from bench.report.frontier import recommend
-from bench.report.labels import clean, name_of
+from bench.report.labels import name_of
 from bench.report.normalizers import normalizer_sections
 from bench.report.pairs import DEVICE
 from bench.report.scaling import scaled_settings

@@ -15,10 +15,11 @@ import pandas as pd
 from bench.config import Parity, left_to_engine
 from bench.data.holdout import Part
 from bench.metrics import COLD, COST, UTTERANCE_LATENCIES, WINDOW_LATENCIES
+from bench.printable import clean
 from bench.readings import PHASES as INFERENCE_PHASES
 from bench.records import Status
 from bench.report.engine_versions import EARLIER_ENGINE, with_earlier_engines
-from bench.report.labels import NATIVE, clean, name_of, plain, setting_label, value_of
+from bench.report.labels import NATIVE, name_of, plain, setting_label, value_of
 from bench.report.timings import without_shared
 from bench.schema import SETTINGS
 from bench.search.objectives import Constraint

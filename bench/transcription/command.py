@@ -1,18 +1,19 @@
 """``asr-sweep transcribe``: which arguments are recordings, where texts go, and what is said on the way."""
 
+import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.config import Config
+from bench.console import Console, print_line, write
 from bench.errors import ConfigError
 from bench.measure import memory
+from bench.printable import clean
 from bench.storage import Place, write_atomically
 from bench.transcription.formats import SUBTITLES, Format, written
 from bench.transcription.settings import settle
@@ -64,13 +65,14 @@ def run_command(
             _say(console, done.error)
             failed += 1
         elif output is None:
-            _show(_headed(done, settled.config, forms[0], len(paths) > 1, first=not shown))
+            # Transcripts are UTF-8 whatever the locale, and SubRip's line ends are its own.
+            write(_encoded(_headed(done, settled.config, forms[0], len(paths) > 1, first=not shown)))
             shown += 1
         else:
             for form in forms:
                 target = output / f"{names[done.path]}.{form}"
                 write_atomically(target, _encoded(written(done, settled.config, form, _INDENT)))
-                _show(f"{target}\n")
+                write(os.fsencode(f"{target}\n"))
     return 1 if failed else 0
 
 
@@ -134,13 +136,7 @@ def _headed(done: "Transcribed", config: Config, form: Format, several: bool, fi
     text = written(done, config, form)
     if form is not Format.txt or not several:
         return text
-    return f"{'' if first else chr(10)}==> {done.path} <==\n{text}"
-
-
-def _show(text: str) -> None:
-    # Bytes, since transcripts are UTF-8 whatever the locale, and SubRip's line ends are its own.
-    sys.stdout.buffer.write(_encoded(text))
-    sys.stdout.flush()
+    return f"{'' if first else chr(10)}==> {clean(str(done.path))} <==\n{text}"
 
 
 def _encoded(text: str) -> bytes:
@@ -149,7 +145,7 @@ def _encoded(text: str) -> bytes:
 
 def _say(console: Console, *lines: str) -> None:
     for line in lines:
-        console.print(f"asr-sweep: {' '.join(line.split())}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"asr-sweep: {line}")
 
 
 class _Bar:
@@ -173,7 +169,7 @@ class _Bar:
             transient=True,  # what follows is text, at times on the same terminal
             disable=not self._console.is_terminal,
         )
-        self._bar.add_task(escape(what), total=windows)
+        self._bar.add_task(escape(clean(what)), total=windows)
         self._bar.start()
 
     def advance(self, windows: int) -> None:

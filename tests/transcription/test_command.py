@@ -110,6 +110,17 @@ def test_a_bad_file_among_good_ones_costs_only_itself(
     assert capsys.readouterr().out == ""
 
 
+def test_the_name_of_a_recording_moves_no_cursor(
+    tmp_path: Path, write_wav: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_wav(tmp_path / "a\x1b[2J.wav", 1.0)
+    (tmp_path / "b\x1b[2J.wav").write_bytes(b"RIFF no sound")
+    assert main(["transcribe", "a\x1b[2J.wav", "b\x1b[2J.wav", *FAKE]) == 1
+    out, err = capsys.readouterr()
+    assert out == "==> a\ufffd[2J.wav <==\nword word\n"
+    assert err.startswith("asr-sweep: b\ufffd[2J.wav cannot be decoded")
+
+
 def test_json_on_standard_output_is_a_line_a_recording(
     tmp_path: Path, write_wav: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
