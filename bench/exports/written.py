@@ -98,7 +98,9 @@ _WRITERS: Mapping[TableFormat, Callable[[Table], bytes]] = {
 
 
 def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join(clean(cell).translate(_LATEX) for cell in cells) + r" \\"
+    row = " & ".join(clean(cell).translate(_LATEX) for cell in cells) + r" \\"
+    # Behind a rule or the end of a row, these would be its argument.
+    return "{}" + row if row.startswith(("[", "*")) else row
 
 
 def _shown(table: Table) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], int]:
