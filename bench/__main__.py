@@ -4,7 +4,7 @@
 """
 
 import argparse
-import os
+import errno
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -13,9 +13,13 @@ from typing import Any, NoReturn, TypeAlias
 
 from bench import commands
 from bench.errors import BenchError, ConfigError
+from bench.printable import clean
+from bench.terminal import discard_output, ready_streams
 
 _WRONG_REQUEST = 2
 _NOT_READ_ON = 141  # what a shell reports of a program that SIGPIPE ended
+
+_OF_WRITING = (errno.EBADF, errno.EIO, errno.ENOSPC)  # what a stream says that cannot be written, without its name
 
 _STUDY_HELP = "name of a study under results/, or the path or URL of its folder"
 _VALID_ONLY_HELP = "leave out timings that are not valid"
@@ -42,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         margin is not shown to be kept, 2 for a wrong request, 130 after Ctrl-C or SIGTERM, 141 where a pipe was closed.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    ready_streams()
     try:
         status = _run(argv)
         sys.stdout.flush()
@@ -49,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchError as error:
         return _refuse(str(error))
     except BrokenPipeError:  # whoever reads it, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        discard_output()
         return _NOT_READ_ON
     except OSError as error:  # a folder that cannot be written, a full disk
-        return _refuse(f"{error}; check that this path exists, may be written, and that the disk is not full")
+        return _refuse(_what_failed(error))
     except KeyboardInterrupt:
         return commands.INTERRUPTED
 
@@ -64,8 +69,18 @@ def _run(argv: list[str]) -> int:
     return int(options.command(options))
 
 
+def _what_failed(error: OSError) -> str:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard_output()
+    if error.filename is None and error.errno in _OF_WRITING:
+        return f"{error}; check where standard output goes, and that the disk is not full"
+    return f"{error}; check that this path exists, may be written, and that the disk is not full"
+
+
 def _refuse(message: str) -> int:
-    print(f"asr-sweep: {' '.join(message.split())}", file=sys.stderr)
+    print(f"asr-sweep: {clean(message)}", file=sys.stderr)
     return _WRONG_REQUEST
 
 

@@ -5,6 +5,8 @@ torch. Each returns the exit status.
 """
 
 import argparse
+import functools
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,8 +27,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 def run(arguments: list[str]) -> int:
     """Run one trial or a study, or foretell one."""
-    from rich.console import Console
-
+    from bench.console import Console, print_line
     from bench.progress import Progress
     from bench.search.compose import compose
     from bench.sweep import run_study
@@ -40,9 +41,7 @@ def run(arguments: list[str]) -> int:
     console = Console()
     with Progress(console) as progress:
         result = run_study(study, command, progress)
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say = functools.partial(print_line, console)
 
     if result.interrupted:
         say(f"stopped with {result.unfinished} of {result.planned} runs to go; to go on: {command}")
@@ -117,7 +116,7 @@ def report(options: argparse.Namespace) -> int:
     """Write a report."""
     from bench.report import build
 
-    print(build(_study_dir(options), Path(options.reports), options.valid_only) / "index.html")
+    _print_path(build(_study_dir(options), Path(options.reports), options.valid_only) / "index.html")
     return 0
 
 
@@ -262,7 +261,7 @@ def finetune_final(options: argparse.Namespace) -> int:
 
     study_dir = _study_dir(options)
     judge(study_dir, lambda line: print_lines([line]), options.again)
-    print(build(study_dir, Path(options.reports)) / "index.html")
+    _print_path(build(study_dir, Path(options.reports)) / "index.html")
     return 0
 
 
@@ -293,6 +292,12 @@ def normalizer_choice() -> str:
     return f"score.normalizer={{{'|'.join(NormalizerName)}}}"
 
 
+def _print_path(path: Path) -> None:
+    from bench.console import write
+
+    write(os.fsencode(f"{path}\n"))  # each byte of it, for programs that open it
+
+
 def _study_dir(options: argparse.Namespace) -> "Place":
     from bench.storage import Remote, place
 
@@ -320,7 +325,7 @@ def list_studies(options: argparse.Namespace) -> int:
 
     found = listing(place(options.results))
     if found is None:
-        print(f"no studies under {options.results}; make one with: asr-sweep run experiment=demo")
+        print_lines([f"no studies under {options.results}; make one with: asr-sweep run experiment=demo"])
         return 0
     print_passages([found])
     return 0

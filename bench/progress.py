@@ -11,7 +11,9 @@ from rich.progress import Progress as Bar
 
 from bench.attempts import UNFINISHED
 from bench.config import DecodeConfig, Engine, FoldMethod, Merge, Parity, Strategy, Task
+from bench.console import print_line
 from bench.metrics import RTFX, WER
+from bench.printable import clean
 from bench.readings import Doubt
 from bench.records import Job, RunResult
 
@@ -65,18 +67,18 @@ class Progress:
 
     def noted(self, message: str) -> None:
         """Show what is good to know before anything runs."""
-        self._console.print(escape(message), highlight=False, soft_wrap=True)
+        print_line(self._console, message)
 
     def warned(self, message: str) -> None:
         """Show what may be a mistake."""
-        self._console.print(escape(f"warning: {message}"), highlight=False, soft_wrap=True)
+        print_line(self._console, f"warning: {message}")
 
     def progressed(self, note: str) -> None:
         """Show how far the run is that goes on: beside the bar, or once a minute in a log."""
-        self._bar.update(self._task, note=escape(note))
+        self._bar.update(self._task, note=escape(clean(note)))
         if not self._console.is_terminal and time.monotonic() - self._progressed_s >= _LOG_EVERY_S:
             self._progressed_s = time.monotonic()
-            self._console.print(escape(f"... {note}"), highlight=False, soft_wrap=True)
+            print_line(self._console, f"... {note}")
 
     def finished(self, result: RunResult, will_retry: bool) -> None:
         """Show a finished run; one that will be tried again does not count as done."""
@@ -90,7 +92,7 @@ class Progress:
         line = f"[{self._done}/{self._total}] {result.job.run_id} {settings}: {_said(result)}"
         if will_retry:
             line += "; will be tried again"
-        self._console.print(escape(line), highlight=False, soft_wrap=True)
+        print_line(self._console, line)
 
     def _note(self, result: RunResult, settings: str) -> str:
         outcome = result.outcome
@@ -102,7 +104,7 @@ class Progress:
         best = ""
         if len(self._best) == 1:  # settings that met different data or devices do not compare
             ((wer, best_settings),) = self._best.values()
-            best = f"best {WER.show(wer)} ({best_settings})"
+            best = f"best {WER.show(wer)} ({clean(best_settings)})"
         failed = f"{self._failed} failed" if self._failed else ""
         return escape("  ".join(part for part in (failed, best) if part))
 

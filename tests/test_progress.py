@@ -89,6 +89,18 @@ def test_what_is_good_to_know_is_shown_as_it_is() -> None:
     assert text.getvalue() == "[b]data[/b].csv: 50 utterances, expect a 95 % interval\n"
 
 
+def test_names_and_reasons_move_no_cursor() -> None:
+    text = io.StringIO()
+    with Progress(Console(file=text, width=400)) as progress:
+        progress.noted("a\x1b[2J")
+        progress.warned("b\x1b[2J")
+        progress.finished(_result("c\x1b[2J", None, Status.error, "d\x1b]0;e\x07"), will_retry=False)
+    first, second, third = text.getvalue().splitlines()
+    assert (first, second) == ("a\ufffd[2J", "warning: b\ufffd[2J")
+    assert third.isprintable()
+    assert third.endswith("error: d\ufffd]0;e\ufffd")
+
+
 @pytest.mark.parametrize("part", ["3/4", "1 failed", "best 10.0 % ([b]better on cpu, chunk 30 s, stride 5 s)"])
 def test_a_terminal_shows_the_state_of_the_study(part: str) -> None:
     assert part in _shown(terminal=True)

@@ -1,10 +1,10 @@
 """``asr-sweep export``: which studies, what of them, and where it goes."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from bench.console import write
 from bench.errors import ConfigError, StoreError
 from bench.exports.leaderboard import leaderboard
 from bench.exports.tables import SETTINGS, STORED, study_table
@@ -13,7 +13,7 @@ from bench.exports.written import TableFormat, written
 from bench.report.selection import Selection, load_blocks, trial_of
 from bench.storage import write_atomically
 from bench.store import load_utterances
-from bench.transcription.command import refuse_to_overwrite
+from bench.transcription.command import refuse_no_folder, refuse_to_overwrite
 
 _Form = TypeVar("_Form", TableFormat, TextFormat)
 
@@ -53,14 +53,13 @@ def run_export(
     table_form = _format(TableFormat, what, form or guessed)
     if output is None and table_form is TableFormat.parquet:
         raise ConfigError("parquet needs a file; add --output FILE")
-    refuse_to_overwrite([output] if output is not None and not overwrite else [])
+    refuse_to_overwrite([output] if output is not None else [], overwrite)
     table = leaderboard(studies) if what == LEADERBOARD else study_table(studies[0], what)
     if not table.data.num_rows:
         raise StoreError(f"{studies[0].study} has no {what}; nothing was written")
     content = written(table, table_form)
     if output is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
+        write(content)
         return []
     write_atomically(output, content)
     return [f"{output}: {table.data.num_rows} rows"]
@@ -84,7 +83,8 @@ def _transcripts(chosen: Selection, form: TextFormat, output: Path | None, overw
     if not found.files:
         raise StoreError(f"run {run} of {chosen.study} has no transcript; nothing was written")
     targets = {output / name: content for name, content in found.files.items()}
-    refuse_to_overwrite([] if overwrite else list(targets))
+    refuse_no_folder(output)
+    refuse_to_overwrite(list(targets), overwrite)
     for target, content in targets.items():
         write_atomically(target, content.encode("utf-8", "replace"))
     told = [f"{output}: {len(targets)} transcripts of run {run} ({block.row(trial)['label']})"]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.exports.tables import Table
-from bench.report.labels import clean
+from bench.printable import clean
 from bench.report.passage import markdown_table
 from bench.spreadsheet import as_text
 
@@ -98,7 +98,9 @@ _WRITERS: Mapping[TableFormat, Callable[[Table], bytes]] = {
 
 
 def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join(clean(cell).translate(_LATEX) for cell in cells) + r" \\"
+    row = " & ".join(clean(cell).translate(_LATEX) for cell in cells) + r" \\"
+    # Behind a rule or the end of a row, these would be its argument.
+    return "{}" + row if row.startswith(("[", "*")) else row
 
 
 def _shown(table: Table) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], int]:

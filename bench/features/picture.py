@@ -17,7 +17,7 @@ from bench.features.cost import Cost, gflop
 from bench.features.frontend import Frontend, Heard
 from bench.features.span import Span, khz, percent
 from bench.features.spectrum import spectrogram
-from bench.report.labels import clean
+from bench.printable import clean
 from bench.report.style import BLUE, INK, MUTED, PALE, WIDTH_IN, styled
 
 _DPI = 130

@@ -183,7 +183,7 @@ def read_forecast(study_dir: str | Place) -> Forecast | None:
                 "notes": tuple(read["notes"]),
             }
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} is not what a dry run writes ({type(error).__name__}: {error}); {cure}") from None
 
 

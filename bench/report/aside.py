@@ -7,9 +7,10 @@ import pandas as pd
 
 from bench.data.holdout import Part
 from bench.metrics import WER, Metric
+from bench.printable import clean
 from bench.records import Status
 from bench.report.frontier import Recommendation
-from bench.report.labels import clean, plain
+from bench.report.labels import plain
 from bench.report.limits import values_of
 from bench.report.tables import Block
 from bench.search.objectives import Goal

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from bench.config import AUTO, Config, flatten
 from bench.errors import StoreError
+from bench.report.description import description
 from bench.report.frontier import recommend
 from bench.report.labels import plain
 from bench.report.searching import goal_of
 from bench.report.tables import blocks
 from bench.report.verdict import headline
 from bench.storage import Place
-from bench.store import load_runs, read_study
+from bench.store import load_runs
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def chosen(study_dir: Place) -> Choice:
         StoreError: There is no such study, or nothing of it can be recommended; the message says why.
     """
     runs = load_runs(study_dir)
-    goal = goal_of((read_study(study_dir) or {}).get("config") or {})
+    goal = goal_of(description(study_dir).get("config") or {})
     found = blocks(runs, goal.constraints)
     name = study_dir.resolve().name
     if not found:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report.labels import clean
+from bench.printable import clean
 from bench.report.reading import Reading
 from bench.score.confusions import Confusion, confusions
 

@@ -8,6 +8,7 @@ import yaml
 
 from bench.config import NormalizerName
 from bench.metrics import METRICS, PEAK_GPU, PEAK_RSS, WER
+from bench.printable import clean
 from bench.records import Status
 from bench.report.accuracy import Accuracy
 from bench.report.aside import judged_aside, not_yet_judged
@@ -18,7 +19,7 @@ from bench.report.engine_versions import VERSION, engine_versions
 from bench.report.footprint import footprint
 from bench.report.frontier import Recommendation, pareto_front, recommend
 from bench.report.heard import differing, heard_by_trial, pieces_of, worth_a_look
-from bench.report.labels import clean, describe, name_of, plain, value_of
+from bench.report.labels import describe, name_of, plain, value_of
 from bench.report.latency import latency
 from bench.report.precision import certainty
 from bench.report.scaling import oversubscribed, scaling_sections

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from bench.config import Task
+from bench.printable import clean
 from bench.records import Status
-from bench.report.labels import clean, plain, setting_label
+from bench.report.labels import plain, setting_label
 from bench.report.tables import varied_settings
 from bench.score.resampled import AgainstBest, against_best
 from bench.storage import Place

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.labels import clean, plain
+from bench.printable import clean
+from bench.report.labels import plain
 from bench.report.tables import DEGENERATE, Block
 
 _MOST_SETTINGS = 5

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics import COST, ENERGY, PEAK_GPU, PEAK_RSS, RTFX, WER
+from bench.printable import clean
 from bench.records import Status
 from bench.report.comparison import notes
-from bench.report.labels import clean, plain, setting_label, value_of
+from bench.report.labels import plain, setting_label, value_of
 from bench.report.latency import energy_notes, energy_of
 from bench.report.pairs import DEVICE, Pair, pairs
 from bench.report.sheet import sheet

@@ -9,13 +9,14 @@ import pandas as pd
 
 from bench.config import Engine, Parity
 from bench.metrics import PEAK_GPU, PEAK_RSS, RTFX, WER
+from bench.printable import clean
 from bench.readings import PHASES
 from bench.records import Status
 from bench.report.accuracy import Accuracy
 from bench.report.comparison import notes
 from bench.report.engine_agreement import Between, Texts, compare_texts
 from bench.report.engine_versions import latest_versions
-from bench.report.labels import clean, name_of, plain, setting_label
+from bench.report.labels import name_of, plain, setting_label
 from bench.report.pairs import Pair, pairs
 from bench.report.sheet import sheet
 from bench.report.tables import Block, levels

@@ -10,10 +10,11 @@ import pandas as pd
 from bench.config import Task
 from bench.records import Status
 from bench.report.crossvalidation import CrossValidation, cross_validated
+from bench.report.description import description
 from bench.report.judged import FOLDER, Judged, judged
 from bench.report.tables import Block, blocks, searched
 from bench.storage import Place
-from bench.store import load_curves, load_runs, read_study
+from bench.store import load_curves, load_runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +100,9 @@ def read_finetuning(study_dir: Place) -> Finetuning:
         name=study_dir.resolve().name,
         runs=runs,
         found=blocks(runs),
-        told=read_study(study_dir) or {},
+        told=description(study_dir),
         validation=cross_validated(study_dir),
         outcome=outcome,
-        final=(read_study(study_dir / FOLDER) or {}) if outcome else {},
+        final=description(study_dir / FOLDER) if outcome else {},
         curves=load_curves(study_dir),
     )

@@ -7,13 +7,14 @@ from typing import Any
 from bench import storage
 from bench.config import NormalizerName
 from bench.metrics import WER, Metric
+from bench.printable import clean
 from bench.report.alignment import Place, aligned
 from bench.report.content import common, environment_of
 from bench.report.crossvalidation import CrossValidation, FoldScore, Setting
 from bench.report.finetuning import Finetuning
 from bench.report.finetuning_verdict import caveats, spread, verdict
 from bench.report.judged import Change
-from bench.report.labels import clean, plain, value_of
+from bench.report.labels import plain, value_of
 from bench.report.sheet import sheet
 from bench.score.normalize import normalizer
 from bench.store import load_utterances

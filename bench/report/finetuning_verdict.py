@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics import WER
+from bench.printable import clean
 from bench.records import Status
 from bench.report.crossvalidation import CrossValidation, FoldScore, Setting
 from bench.report.finetuning import Finetuning
-from bench.report.labels import clean, plain
+from bench.report.labels import plain
 from bench.report.tables import differences
 from bench.score.resampled import LEVEL
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from bench.config import NormalizerName
 from bench.metrics import WER
+from bench.printable import clean
 from bench.report.degenerate import faults
 from bench.report.frontier import Recommendation
-from bench.report.labels import clean
 from bench.report.tables import Block
 from bench.score.alignment import align
 from bench.score.normalize import Normalizer, normalizer

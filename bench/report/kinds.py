@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.metrics import WER
-from bench.report.labels import clean
+from bench.printable import clean
 from bench.report.reading import Reading
 from bench.report.sheet import sheet
 from bench.score.blocks import block_errors

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bench.config import AUTO, DecodeConfig, Parity, Strategy, left_to_engine
+from bench.printable import clean
 
 _NAMES = {
     "model.name": "model",
@@ -72,11 +73,6 @@ def plain(value: object) -> object:
     if hasattr(value, "item"):
         value = value.item()
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def clean(text: str) -> str:
-    """Put text on one line and replace what cannot be printed, so that no control character reaches an output."""
-    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in " ".join(text.split()))
 
 
 def name_of(column: str) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics import COLD, COST, COSTS, ENERGY, UTTERANCE_LATENCIES, WINDOW_LATENCIES, Metric
+from bench.printable import clean
 from bench.records import Status
-from bench.report.labels import clean
 from bench.report.sheet import sheet
 from bench.report.tables import Block
 

@@ -4,13 +4,14 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.metrics import RTFX, WER
+from bench.printable import clean
+from bench.report.description import description
 from bench.report.finetuning import trains
 from bench.report.judged import FOLDER
-from bench.report.labels import clean
 from bench.report.passage import Passage
 from bench.report.tables import searched
 from bench.storage import Place, size_of
-from bench.store import list_studies, load_runs, read_study
+from bench.store import list_studies, load_runs
 
 _HEADS = ("study", "task", "data", "runs", "lowest WER", "highest RTFx", "MiB", "last run")
 _DASH = "\N{EN DASH}"
@@ -38,7 +39,7 @@ def statuses(runs: pd.DataFrame) -> str:
 
 
 def _row(folder: Place, size: str) -> tuple[str, ...]:
-    config = (read_study(folder) or {}).get("config") or {}
+    config = description(folder).get("config") or {}
     every = load_runs(folder)
     runs = searched(every)
     task = "fine-tune" if trains(every, config) else "transcribe"

@@ -8,14 +8,16 @@ import pandas as pd
 
 from bench.config import NormalizerName
 from bench.metrics import ALL, METRICS, PEAK_GPU, WER
+from bench.printable import clean
 from bench.records import Status
 from bench.report.accuracy import accuracy
 from bench.report.crossvalidation import CrossValidation, cross_validated
+from bench.report.description import description
 from bench.report.finetuning import trains
 from bench.report.frontier import Recommendation, pareto_front, recommend
 from bench.report.heard import Piece, pieces_of
 from bench.report.judged import judged
-from bench.report.labels import clean, plain, value_of
+from bench.report.labels import plain, value_of
 from bench.report.limits import values_of
 from bench.report.listing import statuses
 from bench.report.passage import Passage
@@ -24,7 +26,7 @@ from bench.report.tables import Block, failures_of
 from bench.report.verdict import costs, headline, not_compared
 from bench.schema import SETTINGS
 from bench.score.normalize import normalizer
-from bench.store import load_runs, load_utterances, read_study
+from bench.store import load_runs, load_utterances
 
 _ERRORS = ["substitutions", "deletions", "insertions"]
 _DASH = "\N{EN DASH}"
@@ -50,7 +52,7 @@ def study_passages(chosen: Selection) -> list[Passage]:
         StoreError: There is no such study, or a file cannot be read.
     """
     runs = load_runs(chosen.study_dir)
-    told = read_study(chosen.study_dir) or {}
+    told = description(chosen.study_dir)
     if runs.empty:
         return [Passage(chosen.study, lines=("No run has ended yet.",))]
     found = load_blocks(chosen, runs)

@@ -16,17 +16,20 @@ import markupsafe
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.errors import StoreError
 from bench.metrics import RTFX, WER
+from bench.printable import clean, printable
 from bench.report import engine_figures, errors_figures, figures, finetuning_figures
 from bench.report.accuracy import Accuracy, accuracies
 from bench.report.content import content
+from bench.report.description import description
 from bench.report.engines import engine_section, engines
 from bench.report.errors import error_sections
 from bench.report.finetuning import Finetuning, read_finetuning, trains
 from bench.report.finetuning_content import finetuning_content
 from bench.report.foretold import foretold
 from bench.report.frontier import recommend
-from bench.report.labels import clean, name_of
+from bench.report.labels import name_of
 from bench.report.normalizers import normalizer_sections
 from bench.report.pairs import DEVICE
 from bench.report.scaling import scaled_settings
@@ -35,8 +38,8 @@ from bench.report.style import styled
 from bench.report.tables import Block, blocks, searched
 from bench.report.timings import without_invalid, without_shared
 from bench.search.objectives import Goal
-from bench.storage import Place
-from bench.store import load_runs, load_timeline, load_utterances, read_study
+from bench.storage import Place, write_atomically
+from bench.store import load_runs, load_timeline, load_utterances
 
 _DPI = 130
 _FIGURE_FOLDER = "figures"
@@ -110,30 +113,45 @@ def build(study_dir: Place, reports_root: Path, valid_only: bool = False) -> Pat
         The report's folder: ``index.html`` (complete in itself), ``summary.md`` and ``figures/`` as PNG and SVG.
 
     Raises:
-        StoreError: There is no such study, or its results cannot be read.
+        StoreError: There is no such study, its results cannot be read, or the report's folder is a link.
     """
     every = without_shared(load_runs(study_dir))
-    told = read_study(study_dir) or {}
+    told = description(study_dir)
     if trains(every, told.get("config") or {}):
         report = _of_training(study_dir, every, told)
     else:
         report = _of_transcription(study_dir, every, told, valid_only)
     folder = reports_root / study_dir.resolve().name
     drawn = folder / _FIGURE_FOLDER
+    _refuse_links(folder, drawn)
     drawn.mkdir(parents=True, exist_ok=True)
     for picture in report.pictures:
-        _replace(drawn / f"{picture.name}.png", picture.png)
-        _replace(drawn / f"{picture.name}.svg", picture.svg)
+        write_atomically(drawn / f"{picture.name}.png", picture.png)
+        write_atomically(drawn / f"{picture.name}.svg", picture.svg)
     templates = _templates()
     context = report.context | {"style": _Inline.read("page.css"), "script": _Inline.read("page.js")}
     for template, target in zip(report.templates, ("index.html", "summary.md"), strict=True):
-        _replace(folder / target, templates.get_template(template).render(context).encode())
+        write_atomically(folder / target, templates.get_template(template).render(context).encode())
     # Only once nothing refers to them any more.
     kept = {picture.name for picture in report.pictures}
     for stale in drawn.iterdir():
         if stale.suffix in {".png", ".svg"} and stale.stem not in kept:
-            stale.unlink()
+            stale.unlink(missing_ok=True)  # another process may write this report, too
     return folder
+
+
+def _refuse_links(*folders: Path) -> None:
+    """Refuse to write through links, which a report that others sent may hold.
+
+    Raises:
+        StoreError: A folder is one.
+    """
+    for folder in folders:
+        if folder.is_symlink():
+            raise StoreError(
+                f"{folder} is a link, and where it leads a report would replace and delete files; remove it, or give"
+                " another --reports"
+            )
 
 
 def _of_transcription(study_dir: Place, every: pd.DataFrame, told: dict[str, Any], valid_only: bool) -> _Report:
@@ -330,10 +348,16 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
     environment.filters["md"] = _markdown
     environment.filters["fence"] = _fence
     return environment
+
+
+def _shown(value: object) -> object:
+    """Take what cannot be printed out of text; markup is this package's own."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, markupsafe.Markup) else value
 
 
 def _markdown(text: object) -> str:
@@ -346,10 +370,3 @@ def _fence(text: str, language: str) -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old one or the new."""
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_bytes(content)
-    temporary.replace(path)

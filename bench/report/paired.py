@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.config import NormalizerName
 from bench.errors import StoreError
-from bench.report.labels import clean
+from bench.printable import clean
 from bench.report.parts import ERRORS, parts_of
 from bench.score.interval import Interval, difference, rate
 from bench.score.noninferiority import Excess, excess

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.report.labels import clean
+from bench.printable import clean
 
 
 @dataclass(frozen=True)

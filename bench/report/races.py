@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics import RTFX, WER, Metric
+from bench.printable import clean
 from bench.records import Status
-from bench.report.labels import clean, plain
+from bench.report.labels import plain
 from bench.report.sheet import sheet
 from bench.report.tables import Block
 from bench.search.objectives import Goal

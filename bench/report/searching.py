@@ -11,8 +11,9 @@ import pandas as pd
 from bench.config import Sampler
 from bench.errors import ConfigError
 from bench.metrics import WER, Metric
+from bench.printable import clean
 from bench.records import Status
-from bench.report.labels import clean, describe, plain
+from bench.report.labels import describe, plain
 from bench.report.limits import breaches, values_of
 from bench.report.races import raced, races
 from bench.report.tables import Block

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.errors import StoreError
+from bench.report.description import description
 from bench.report.frontier import recommend
 from bench.report.searching import goal_of
 from bench.report.tables import Block, blocks
 from bench.storage import Place, place
-from bench.store import load_runs, read_study
+from bench.store import load_runs
 
 BEST = "best"
 """In the place of a trial, the setting that the study's report recommends."""
@@ -94,7 +95,7 @@ def load_blocks(chosen: Selection, runs: pd.DataFrame | None = None) -> list[Blo
         StoreError: There is no such study, or none of its runs has ended.
     """
     runs = load_runs(chosen.study_dir) if runs is None else runs
-    goal = goal_of((read_study(chosen.study_dir) or {}).get("config") or {})
+    goal = goal_of(description(chosen.study_dir).get("config") or {})
     found = blocks(runs, goal.constraints)
     if not found:
         raise StoreError(f"study {chosen.study} has no finished run; run it first")

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from bench.printable import clean
 from bench.readings import Doubt
 from bench.records import Status
 from bench.report.frontier import Recommendation
-from bench.report.labels import clean
 from bench.report.tables import Block
 from bench.report.timings import is_invalid, is_shared
 

@@ -1,18 +1,19 @@
 """``asr-sweep transcribe``: which arguments are recordings, where texts go, and what is said on the way."""
 
+import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.config import Config
+from bench.console import Console, print_line, write
 from bench.errors import ConfigError
 from bench.measure import memory
+from bench.printable import clean
 from bench.storage import Place, write_atomically
 from bench.transcription.formats import SUBTITLES, Format, written
 from bench.transcription.settings import settle
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _OVERRIDE = re.compile(r"[+~]{0,2}[\w./@]+=")
 _INDENT = 2
+_MOST_BYTES = 240  # of a name; file systems take 255, and endings and numbers come on top
 
 
 def run_command(
@@ -51,7 +53,8 @@ def run_command(
         _refuse_what_standard_output_cannot_hold(paths, forms)
     else:
         targets = [output / f"{name}.{form}" for name in names.values() for form in forms]
-        refuse_to_overwrite([] if overwrite else targets)
+        refuse_no_folder(output)
+        refuse_to_overwrite(targets, overwrite)
         output.mkdir(parents=True, exist_ok=True)
     settled = settle(overrides, study_dir, with_times=not SUBTITLES.isdisjoint(forms))
     _say(console, *settled.told)
@@ -64,13 +67,14 @@ def run_command(
             _say(console, done.error)
             failed += 1
         elif output is None:
-            _show(_headed(done, settled.config, forms[0], len(paths) > 1, first=not shown))
+            # Transcripts are UTF-8 whatever the locale, and SubRip's line ends are its own.
+            write(_encoded(_headed(done, settled.config, forms[0], len(paths) > 1, first=not shown)))
             shown += 1
         else:
             for form in forms:
                 target = output / f"{names[done.path]}.{form}"
                 write_atomically(target, _encoded(written(done, settled.config, form, _INDENT)))
-                _show(f"{target}\n")
+                write(os.fsencode(f"{target}\n"))
     return 1 if failed else 0
 
 
@@ -80,12 +84,14 @@ def told_apart(inputs: Sequence[str]) -> tuple[list[Path], list[str]]:
     Each recording is taken once, however often it is named.
 
     Raises:
-        ConfigError: There is no recording.
+        ConfigError: There is no recording, or one is a URL.
     """
     files, overrides = list[Path](), list[str]()
     for text in inputs:
         if _OVERRIDE.match(text) and not Path(text).is_file():
             overrides.append(text)
+        elif "://" in text:
+            raise ConfigError(f"{text} is a URL, and transcribe reads files; download it and name the file")
         else:
             files.append(Path(text))
     if not files:
@@ -96,18 +102,25 @@ def told_apart(inputs: Sequence[str]) -> tuple[list[Path], list[str]]:
 def _names(paths: Sequence[Path], console: Console) -> dict[Path, str]:
     """Name what is written after each recording; of recordings with equal names, all but the first get a number."""
     names: dict[Path, str] = {}
+    stems = {path: _short(path.stem) for path in paths}
     # Some file systems take A.txt and a.txt for one.
-    stems, taken = {path.stem.casefold() for path in paths}, set[str]()
-    for path in paths:
-        name, number = path.stem, 1
-        while name.casefold() in taken or (number > 1 and name.casefold() in stems):
+    first, taken = {stem.casefold() for stem in stems.values()}, set[str]()
+    for path, stem in stems.items():
+        name, number = stem, 1
+        while name.casefold() in taken or (number > 1 and name.casefold() in first):
             number += 1
-            name = f"{path.stem}-{number}"
+            name = f"{stem}-{number}"
         if number > 1:
-            _say(console, f"{path} goes to {name}.*, since another recording is named {path.stem}, too")
+            _say(console, f"{path} goes to {name}.*, since another recording is named {stem}, too")
         names[path] = name
         taken.add(name.casefold())
     return names
+
+
+def _short(stem: str) -> str:
+    """Cut a name that leaves no room for a number and an ending, between two of its letters."""
+    written = os.fsencode(stem)
+    return stem if len(written) <= _MOST_BYTES else written[:_MOST_BYTES].decode(errors="ignore")
 
 
 def _refuse_what_standard_output_cannot_hold(paths: Sequence[Path], forms: Sequence[Format]) -> None:
@@ -117,13 +130,30 @@ def _refuse_what_standard_output_cannot_hold(paths: Sequence[Path], forms: Seque
         raise ConfigError(f"{forms[0]} of several recordings needs a file for each; add --output FOLDER")
 
 
-def refuse_to_overwrite(targets: Sequence[Path]) -> None:
-    """Refuse where a file is there already.
+def refuse_no_folder(output: Path) -> None:
+    """Refuse where files are to go into what is no folder.
 
     Raises:
-        ConfigError: One is.
+        ConfigError: It is none.
     """
-    there = [target for target in targets if target.exists()]
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"--output {output} is no folder; name one to write files to")
+
+
+def refuse_to_overwrite(targets: Sequence[Path], overwrite: bool) -> None:
+    """Refuse where a file is there already, and where it is none that may be replaced.
+
+    Args:
+        targets: The files to write.
+        overwrite: Replace files that are there; a link, a device or a folder never is.
+
+    Raises:
+        ConfigError: One is there.
+    """
+    for target in targets:
+        if target.is_symlink() or (target.exists() and not target.is_file()):
+            raise ConfigError(f"{target} is no plain file, so nothing replaces it; give another --output")
+    there = [] if overwrite else [target for target in targets if target.exists()]
     if there:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise ConfigError(f"{there[0]}{more} exist already; add --overwrite, or give another --output")
@@ -134,13 +164,7 @@ def _headed(done: "Transcribed", config: Config, form: Format, several: bool, fi
     text = written(done, config, form)
     if form is not Format.txt or not several:
         return text
-    return f"{'' if first else chr(10)}==> {done.path} <==\n{text}"
-
-
-def _show(text: str) -> None:
-    # Bytes, since transcripts are UTF-8 whatever the locale, and SubRip's line ends are its own.
-    sys.stdout.buffer.write(_encoded(text))
-    sys.stdout.flush()
+    return f"{'' if first else chr(10)}==> {clean(str(done.path))} <==\n{text}"
 
 
 def _encoded(text: str) -> bytes:
@@ -149,7 +173,7 @@ def _encoded(text: str) -> bytes:
 
 def _say(console: Console, *lines: str) -> None:
     for line in lines:
-        console.print(f"asr-sweep: {' '.join(line.split())}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"asr-sweep: {line}")
 
 
 class _Bar:
@@ -173,7 +197,7 @@ class _Bar:
             transient=True,  # what follows is text, at times on the same terminal
             disable=not self._console.is_terminal,
         )
-        self._bar.add_task(escape(what), total=windows)
+        self._bar.add_task(escape(clean(what)), total=windows)
         self._bar.start()
 
     def advance(self, windows: int) -> None:

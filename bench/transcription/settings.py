@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 
 from bench.assets.models import LocalModel
 from bench.config import Config, DecodeConfig, Weights, flatten
-from bench.errors import ConfigError
+from bench.errors import ConfigError, StoreError
 from bench.inference.model_files import model_files
 from bench.inference.word_times import decoding_with_times
 from bench.jobs import refuse_other_hop_length
@@ -68,6 +68,7 @@ def settle(overrides: Sequence[str], study_dir: Place | None = None, with_times:
     told: list[str] = []
     known, fingerprint = _of_study(study_dir, told) if study_dir is not None else ({}, None)
     kept = {name: value for name, value in known.items() if not _replaced(name, keys)}
+    _refuse_interpolations(kept)
     composed = compose([*(f"{name}={_written(value)}" for name, value in kept.items()), *overrides])
     assert composed is not None  # only Hydra's flags, which are no overrides, ask for information alone
     config = composed.config
@@ -134,6 +135,20 @@ def _refuse_what_is_about_studies(overrides: Sequence[str], keys: Sequence[str])
     for text, key in zip(overrides, keys, strict=True):
         if _part(key) in _ABOUT_STUDIES:
             raise ConfigError(f"{text} is about studies; transcribe takes settings of {', '.join(_PARTS)}")
+
+
+def _refuse_interpolations(known: Mapping[str, object]) -> None:
+    """Refuse results that would have something put in, such as ``${oc.env:NAME}``: a secret of whoever reads them.
+
+    Raises:
+        StoreError: One would.
+    """
+    for name, value in known.items():
+        if isinstance(value, str) and "${" in value:
+            raise StoreError(
+                f"the study's {name}={value} asks for another value in its place, which no run stores; give"
+                f" {name} yourself"
+            )
 
 
 def _refuse_several_values(overrides: Sequence[str]) -> None:

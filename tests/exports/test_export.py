@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.__main__ import main
+from bench.errors import ConfigError
 from bench.exports.command import run_export
 from bench.exports.leaderboard import leaderboard
 from bench.exports.tables import SETTINGS, study_table
@@ -112,6 +113,24 @@ def test_latex_escapes_what_it_would_run_and_is_a_table_of_booktabs(folder: Path
     assert shown[3] == r"data & setting & status & WER & RTFx & Peak RAM & Peak GPU memory \\"
     assert all(line.count(" & ") == 6 for line in shown[5:-2])
     assert r"10.0 \%" in "\n".join(shown)
+
+
+@pytest.mark.parametrize("name", ["[10cm]evil", "*evil"])
+def test_no_cell_is_an_argument_of_what_stands_before_it(name: str, tmp_path: Path) -> None:
+    folder = study(
+        tmp_path / "s", [run(trial, config(chunk), data=(name, "f")) for trial, chunk in (("a", 5), ("b", 10))]
+    )
+    lines = written(study_table(Selection(folder), SETTINGS), TableFormat.latex).decode().splitlines()
+    first, second = lines[lines.index("\\midrule") + 1 : lines.index("\\bottomrule")]
+    assert first.startswith("{}" + name)
+    assert second.startswith("{}" + name)
+
+
+def test_a_link_is_not_replaced(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").symlink_to("/dev/null")
+    with pytest.raises(ConfigError, match=r"out\.csv is no plain file"):
+        run_export([Selection(folder)], "runs", None, tmp_path / "out.csv", overwrite=True)
+    assert (tmp_path / "out.csv").is_symlink()
 
 
 def test_markdown_rows_have_as_many_cells_as_heads(folder: Path) -> None:

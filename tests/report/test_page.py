@@ -196,6 +196,58 @@ def test_text_from_outside_stays_text(tmp_path: Path) -> None:
     assert "````sh" in summary  # a fence that the command's own backticks cannot end
 
 
+def test_nothing_that_cannot_be_printed_stands_in_a_report(tmp_path: Path) -> None:
+    hidden = "a\x1b[2Jb\u202ec"
+    told = {"command": f"asr-sweep run\tx='{hidden}'\n  y", "config": {"k": hidden}, "space": {hidden: [hidden]}}
+    report = build(study(tmp_path / "results" / "s", [run("a")], **told), tmp_path / "reports")
+    for text in (page_of(report), (report / "summary.md").read_text()):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "a\ufffd[2Jb\ufffdc" in text.replace("\\", "")
+    assert "asr-sweep run\tx='a\ufffd[2Jb\ufffdc'\n  y\n" in (report / "summary.md").read_text()
+
+
+def test_a_report_is_written_through_no_link(tmp_path: Path) -> None:
+    folder, foreign = study(tmp_path / "results" / "s", [run("a")]), tmp_path / "pictures"
+    foreign.mkdir()
+    (foreign / "cat.png").write_text("a cat")
+    report = tmp_path / "reports" / "s"
+    report.mkdir(parents=True)
+    for link in (report / "figures", report):
+        if link.is_dir():
+            link.rename(tmp_path / "aside")
+        link.symlink_to(foreign)
+        with pytest.raises(StoreError, match=f"{link} is a link"):
+            build(folder, tmp_path / "reports")
+        assert [path.name for path in foreign.iterdir()] == ["cat.png"]
+        link.unlink()
+
+
+def test_another_s_file_is_not_written_whatever_a_report_s_files_lead_to(tmp_path: Path) -> None:
+    folder, victim = study(tmp_path / "results" / "s", [run("a")]), tmp_path / "victim"
+    victim.write_text("precious")
+    report = tmp_path / "reports" / "s"
+    report.mkdir(parents=True)
+    for name in ("index.html", ".index.html.writing"):
+        (report / name).symlink_to(victim)
+    build(folder, tmp_path / "reports")
+    assert victim.read_text() == "precious"
+    assert page_of(report).startswith("<!DOCTYPE html>")
+    assert not (report / "index.html").is_symlink()
+
+
+def test_a_description_that_unfolds_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.report.description._MOST_VALUES", 10_000)
+    folder = study(tmp_path / "s", [run("a")])
+    (folder / "study.yaml").write_text("space:\n  a: &a [1, *a]\n")  # what holds itself
+    with pytest.raises(StoreError, match=r"study\.yaml unfolds to more than 10000 values"):
+        build(folder, tmp_path / "reports")
+    layers = [f"  l{at}: &l{at} [{', '.join([f'*l{at - 1}'] * 10)}]" for at in range(1, 6)]
+    (folder / "study.yaml").write_text("\n".join(["space:", "  l0: &l0 [x]", *layers]))
+    with pytest.raises(StoreError, match="unfolds"):
+        build(folder, tmp_path / "reports")
+
+
 def test_transcripts_are_limited_and_the_worst_come_first(tmp_path: Path) -> None:
     many = [utterance_result(number, number % 50, reference=f"text {number} " * 400) for number in range(30)]
     report = build(study(tmp_path / "results" / "s", [run("a", utterances=many)]), tmp_path / "reports")

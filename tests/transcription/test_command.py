@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import shlex
 import subprocess
@@ -110,6 +111,17 @@ def test_a_bad_file_among_good_ones_costs_only_itself(
     assert capsys.readouterr().out == ""
 
 
+def test_the_name_of_a_recording_moves_no_cursor(
+    tmp_path: Path, write_wav: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_wav(tmp_path / "a\x1b[2J.wav", 1.0)
+    (tmp_path / "b\x1b[2J.wav").write_bytes(b"RIFF no sound")
+    assert main(["transcribe", "a\x1b[2J.wav", "b\x1b[2J.wav", *FAKE]) == 1
+    out, err = capsys.readouterr()
+    assert out == "==> a\ufffd[2J.wav <==\nword word\n"
+    assert err.startswith("asr-sweep: b\ufffd[2J.wav cannot be decoded")
+
+
 def test_json_on_standard_output_is_a_line_a_recording(
     tmp_path: Path, write_wav: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +159,38 @@ def test_recordings_named_alike_keep_their_texts_apart(
     assert Path("texts/a.txt").read_text() == "word word\n"
 
 
+def test_a_long_name_leaves_room_for_a_number_and_an_ending(
+    tmp_path: Path, write_wav: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"{'ä' * 120}{end}.wav" for end in ("äää", "ööö")]  # 250 bytes
+    for seconds, name in enumerate([*names, "b.wav"], 1):
+        write_wav(tmp_path / name, seconds)
+    assert main(["transcribe", *names, "b.wav", *FAKE, "--output", "texts", "--format", "json"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"texts/{'ä' * 120}.json", f"texts/{'ä' * 120}-2.json", "texts/b.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_only_a_plain_file_is_replaced(
+    kind: str, tmp_path: Path, write_wav: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_wav(tmp_path / "a.wav", 1.0)
+    target = tmp_path / "texts" / "a.txt"
+    target.parent.mkdir()
+    match kind:
+        case "link":
+            target.symlink_to(tmp_path / "a.wav")
+        case "folder":
+            target.mkdir()
+        case "pipe":
+            os.mkfifo(target)
+    before = target.lstat().st_mode
+    assert main(["transcribe", "a.wav", *FAKE, "--output", "texts", "--overwrite"]) == 2
+    assert "texts/a.txt is no plain file, so nothing replaces it" in capsys.readouterr().err
+    assert target.lstat().st_mode == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
@@ -157,6 +201,8 @@ def test_recordings_named_alike_keep_their_texts_apart(
         (["a.wav", "--from-study", "nosuch"], "no study at results/nosuch"),
         (["a.wav", "--frob"], "unrecognized arguments: --frob"),
         (["a.wav", "decode.num_bems=1"], "did you mean decode.num_beams?"),
+        (["https://a.org/b.wav?c=1", *FAKE], "https://a.org/b.wav?c=1 is a URL, and transcribe reads files; download"),
+        (["a.wav", *FAKE, "--output", __file__], f"--output {__file__} is no folder; name one to write files to"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_status_2(

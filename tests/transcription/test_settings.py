@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.config import Config, Engine, Merge, Strategy
+from bench.config import Config, Engine, Merge, ModelConfig, Strategy
 from bench.errors import ConfigError, ModelError, StoreError
 from bench.transcription.settings import _written, deciding, settle
+from tests.report.builder import config, run
+from tests.report.builder import study as written_study
 
 FAKE = ("engine=fake", "model=fake")
 
@@ -54,6 +56,15 @@ def test_the_line_is_the_first_of_the_report(study: Path) -> None:
 def test_a_group_takes_the_place_of_all_that_the_study_says_under_it(study: Path) -> None:
     decode = settle(["decode=vad"], study).config.decode
     assert decode == dataclasses.replace(Config().decode, strategy=Strategy.vad, stride_length_s=0.0)
+
+
+def test_results_cannot_read_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "secret")
+    asked = config(model=ModelConfig(name="/no/${oc.env:TOKEN}"), engine=Engine.transformers)
+    folder = written_study(tmp_path / "sent", [run("aaaa", asked)])
+    with pytest.raises(StoreError, match=r"model\.name=/no/\$\{oc\.env:TOKEN\} .*; give model\.name yourself"):
+        settle((), folder)
+    assert settle([*FAKE, "model.name=fake/ok"], folder).config.model.name == "fake/ok"
 
 
 def test_a_value_keeps_its_quotes_and_backslashes() -> None:
