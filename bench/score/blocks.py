@@ -45,8 +45,8 @@ def leading_block_errors(
     """Count the word errors of the blocks that a transcript of only the recording's beginning has surely completed.
 
     The transcript is taken to end where :func:`words_reached` says, or after the words that are known to be spoken by
-    then. The last block begun there and, as a margin, the one before it are left out: the words still to come may
-    change how the last ones are aligned.
+    then. Blocks that end within half a block of there are left out: the words still to come may change how the last
+    ones are aligned.
 
     With nothing known, and however the transcript goes on, its errors over all blocks cannot come to fewer than the sum
     returned, as any alignment of the whole also aligns this beginning with some beginning of the reference.
@@ -58,11 +58,11 @@ def leading_block_errors(
         spoken: Words of the reference that the transcribed part of the recording is known to hold.
 
     Returns:
-        Errors of the first blocks, shape ``(blocks so far,)``, from none to all but two.
+        Errors of the first blocks, shape ``(blocks so far,)``, from none to all but the last.
     """
     reached = max(words_reached(reference, hypothesis), min(spoken, len(reference)))
-    begun = -(-reached // size)
-    return block_errors(reference[:reached], hypothesis, size)[: max(0, begun - 2)]
+    completed = max(0, reached - -(-size // 2)) // size
+    return block_errors(reference[:reached], hypothesis, size)[:completed]
 
 
 def _prefix_distances(reference: Sequence[str], hypothesis: Sequence[str]) -> NDArray[np.int64]:
