@@ -353,6 +353,7 @@ def retold(results: Path, change: Callable[[str], str]) -> None:
         (" finetune.test.split=test", "", "add finetune.test.split=test"),
         ("task=finetune", "task=transcribe", "finetune-final is for studies with task=finetune"),
         ("model=wav2vec2", "model=wav2vec2 model.weights=random", "finetune.folds.method=none"),
+        ("asr-sweep run", "asr-sweep 'run", "study.yaml cannot be read (No closing quotation)"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_with_the_cure(

@@ -96,7 +96,12 @@ def chosen_lines(validation: CrossValidation) -> list[str]:
 def _composed(study_dir: Place) -> Composed:
     """Compose the study anew from its latest command."""
     description = store.read_study(study_dir) or {}
-    arguments = shlex.split(str(description.get("command", "")))[2:]
+    try:
+        arguments = shlex.split(str(description.get("command", "")))[2:]
+    except ValueError as error:
+        raise StoreError(
+            f"the command in {study_dir / 'study.yaml'} cannot be read ({error}); start the study again"
+        ) from None
     study = compose(arguments)
     if study is None or study.config.task is not Task.finetune:
         raise StoreError(f"study {study_dir.name} trains nothing; finetune-final is for studies with task=finetune")
