@@ -14,6 +14,7 @@ Readers see the rows of each attempt exactly once, at every instant and after a 
   deleted records by hand to have a run made again, and then that is the newer one.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,6 +36,7 @@ MERGED = "merged-"
 MEMBERS = b"asr-sweep.attempts"
 """Key in a merged file's footer: the names of the files it replaces, a line each."""
 
+_MERGED_NAME = re.compile(rf"{MERGED}[0-9]{{6,18}}-\w+\.parquet", re.ASCII)
 _KEYS = ("run_id", "attempt", "status")
 _LOOKS = 100  # each that fails means that a whole merge came to its end meanwhile
 
@@ -152,6 +154,10 @@ def _parquet(folder: Place) -> dict[str, int]:
 @lru_cache(maxsize=256)  # a file of that name never changes
 def _members(path: Place) -> frozenset[Attempt]:
     names = (read_footer(path).metadata or {}).get(MEMBERS)
-    if names is None:
+    try:
+        listed = None if names is None else names.decode().splitlines()
+    except UnicodeDecodeError:
+        listed = None
+    if listed is None or not _MERGED_NAME.fullmatch(path.name):
         raise StoreError(f"{path} does not say what it holds; move it out of the study's folder")
-    return frozenset(Attempt.of(path.parent / name) for name in names.decode().splitlines())
+    return frozenset(Attempt.of(path.parent / name) for name in listed)

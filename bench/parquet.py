@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from bench.errors import StoreError
 from bench.schema import SCHEMA_VERSION
-from bench.storage import Place, write_atomically
+from bench.storage import Place, require_file, write_atomically
 
 _FILES_AT_ONCE = 100
 """Files read as one. pyarrow keeps what it knows of all files of a dataset, a mebibyte a run (pyarrow 26)."""
@@ -65,6 +65,7 @@ def read_file(path: Place, schema: pa.Schema, cure: str | None = None, rows: pc.
         Gone: The file is not there.
         StoreError: It cannot be read, or is of a later version.
     """
+    require_file(path)
     try:
         filesystem, within = _opened(path)
         present = set(pq.read_schema(within, filesystem=filesystem).names)

@@ -34,10 +34,13 @@ from bench.parquet import read_file, write_table
 from bench.records import RunResult
 from bench.rows import Row, curve_rows, run_row, timeline_rows, utterance_rows
 from bench.schema import CURVE_SCHEMA, LEDGER_SCHEMA, RUN_SCHEMA, SCHEMA_VERSION, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
-from bench.storage import Place, folders, place, remove_unfinished, sizes, workspace, write_atomically
+from bench.storage import Place, folders, place, remove_unfinished, require_file, sizes, workspace, write_atomically
 
 UNFINISHED_MODEL = ".training-"
 """How the name of a folder begins that holds a model while it is trained."""
+
+# What PyYAML raises of a scalar that is not what its tag or its looks promise: a date in month 13, "!!int x".
+_NOT_BUILT = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 _KEYS = ("schema_version", "study", "trial_id", "run_id", "attempt", "utterance_id")
 _TEXTS = ("reference", "hypothesis", "error")
@@ -236,9 +239,10 @@ def read_study(study_dir: Place) -> dict[str, Any] | None:
     path = study_dir / "study.yaml"
     if not path.exists():
         return None
+    require_file(path)
     try:
-        description = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        description = yaml.safe_load(path.read_bytes())  # of bytes it reads UTF-8, whatever the locale
+    except (yaml.YAMLError, *_NOT_BUILT) as error:
         reason = " ".join(str(error).split())
         raise StoreError(
             f"{path} cannot be read ({reason}); restore it, or delete it to have it written anew"

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import pickle
 import re
 import subprocess
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench import schema, store
+from bench import damage, schema, store
 from bench.attempts import Attempt
 from bench.config import AUTO, Config, DataConfig, DataSource, DecodeConfig, Engine, flatten
 from bench.errors import StoreError
@@ -421,7 +422,13 @@ def test_a_description_is_read_as_it_was_written(study: Path) -> None:
     assert store.read_study(study.parent / "new") is None
 
 
-@pytest.mark.parametrize("content", [b"- a\n- list\n", b"", b"a: [1,\nb: }", b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"- a\n- list\n", b"", b"a: [1,\nb: }", b"\xff\xfe\x00", b"a: 2020-13-45", b"a: !!int x", b"a: !!int ''",
+        b"a: !!bool x", b"a: !!timestamp x", b"a: " + b"9" * 5_000, b"[" * 5_000,
+    ],
+)  # fmt: skip
 def test_a_damaged_description_is_named_with_the_cure(study: Path, content: bytes) -> None:
     (study / "study.yaml").write_bytes(content)
     with pytest.raises(StoreError) as caught:
@@ -430,10 +437,39 @@ def test_a_damaged_description_is_named_with_the_cure(study: Path, content: byte
     assert "restore it, or delete it" in str(caught.value)
 
 
+def test_a_description_is_utf_8_whatever_the_locale(study: Path) -> None:
+    store.write_study(study, {"name": "dŵr"})
+    program = (
+        "import sys, pathlib, bench.store; print(ascii(bench.store.read_study(pathlib.Path(sys.argv[1]))['name']))"
+    )
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    told = subprocess.run(
+        [sys.executable, "-c", program, study], env=os.environ | plain, capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "'d\\u0175r'\n"
+
+
+def test_what_is_no_file_is_refused_and_passed_over_and_never_waited_for(study: Path) -> None:
+    store.write_run(study, run())
+    os.mkfifo(study / "runs" / "bbbb-0.1.ok.parquet")
+    assert store.load_runs(study)["run_id"].tolist() == ["aaaa-0"]
+    assert damage.set_aside(study) == []
+    os.mkfifo(study / "folds.parquet")
+    with pytest.raises(StoreError, match=r"folds\.parquet is no regular file; move it out"):
+        store.load_folds(study)
+    (study / "study.yaml").unlink()
+    os.mkfifo(study / "study.yaml")
+    with pytest.raises(StoreError, match=r"study\.yaml is no regular file; move it out"):
+        store.read_study(study)
+
+
 @pytest.mark.parametrize(
     "name",
-    ["notes.parquet", "aaaa-0.1.parquet", "aaaa-0.one.ok.parquet", "aaaa-0.1.fine.parquet", "a.b-0.1.ok.parquet"],
-)
+    [
+        "notes.parquet", "aaaa-0.1.parquet", "aaaa-0.one.ok.parquet", "aaaa-0.\u0663.ok.parquet",
+        "aaaa-0.01.ok.parquet", f"aaaa-0.{'9' * 30}.ok.parquet", "aaaa-0.1.fine.parquet", "a.b-0.1.ok.parquet",
+    ],
+)  # fmt: skip
 def test_a_strange_file_is_named(study: Path, name: str) -> None:
     store.write_run(study, run())
     (study / "runs" / name).write_bytes(b"")

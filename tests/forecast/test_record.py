@@ -67,7 +67,9 @@ def test_without_a_dry_run_there_is_none(tmp_path: Path) -> None:
     assert read_forecast(tmp_path) is None
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "{", '{"forecast_version": 1}', '{"forecast_version": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", "{", '{"forecast_version": 1}', '{"forecast_version": "x"}', "[" * 100_000]
+)
 def test_a_damaged_file_is_refused_with_the_cure(tmp_path: Path, content: str) -> None:
     (tmp_path / "forecast.json").write_text(content)
     with pytest.raises(StoreError, match=r"forecast\.json is not what a dry run writes.*delete it"):
