@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from bench.attempts import Attempt
 from bench.errors import StoreError
-from bench.parquet import Gone, read_files, read_footer
+from bench.parquet import MADE_ANEW, Gone, read_file, read_files, read_footer
 from bench.schema import RUN_SCHEMA
 from bench.storage import Place, sizes, together
 
@@ -74,7 +74,7 @@ class Layout:
         own = []
         for one in attempts:
             if one in self.own:
-                own.append(self.folder / one.file_name)
+                own.append(one)
             elif one in self.merged:
                 wanted_of.setdefault(self.merged[one], []).append(one)
             else:
@@ -82,7 +82,7 @@ class Layout:
                     f"{self.folder / one.file_name} cannot be read (it is missing); start the study again, which makes"
                     " it anew"
                 )
-        tables = [read_files(own, wide)]
+        tables = [read_own(self.folder, wide, own)]
         for name, wanted in wanted_of.items():
             tables.append(self._of_merged(name, wide, wanted))
         return pa.concat_tables(tables).select(schema.names)
@@ -90,7 +90,9 @@ class Layout:
     def _of_merged(self, name: str, wide: pa.Schema, wanted: Sequence[Attempt]) -> pa.Table:
         path = self.folder / name
         if len(wanted) == len(self.files[name]):
-            return read_files([path], wide)
+            whole = read_files([path], wide)
+            _refuse_others(path, whole, wanted)
+            return whole
         runs = sorted({one.run_id for one in wanted})
         run_id = pc.field("run_id")  # the bounds spare reading most of a file that is sorted by it
         rows = (run_id >= runs[0]) & (run_id <= runs[-1]) & run_id.isin(runs)
@@ -131,6 +133,31 @@ def read(folder: Place, schema: pa.Schema, attempts: Iterable[Attempt] | None = 
         except Gone:
             continue
     raise StoreError(f"{folder}: its files are merged faster than they can be read; read them once that has ended")
+
+
+def read_own(folder: Place, schema: pa.Schema, attempts: Sequence[Attempt]) -> pa.Table:
+    """Read the files that attempts have to themselves, as one table.
+
+    Raises:
+        Gone: One of them is not there any more.
+        StoreError: One cannot be read, or holds rows of another attempt than its name says.
+    """
+    table = read_files([folder / one.file_name for one in attempts], schema)
+    if _of_others(table, attempts):
+        for one in attempts:
+            path = folder / one.file_name
+            _refuse_others(path, read_file(path, schema), [one])
+    return table
+
+
+def _of_others(table: pa.Table, attempts: Sequence[Attempt]) -> bool:
+    known = pa.array([one.file_name for one in attempts], pa.string())
+    return bool(pc.index_in(_names(table), value_set=known).null_count)
+
+
+def _refuse_others(path: Place, table: pa.Table, attempts: Sequence[Attempt]) -> None:
+    if _of_others(table, attempts):
+        raise StoreError(f"{path} holds rows of other runs than it says; {MADE_ANEW}")
 
 
 def places(table: pa.Table, attempts: Sequence[Attempt]) -> NDArray[np.int64]:

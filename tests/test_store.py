@@ -18,6 +18,7 @@ import pytest
 
 from bench import damage, schema, store
 from bench.attempts import Attempt
+from bench.compaction import compact
 from bench.config import AUTO, Config, DataConfig, DataSource, DecodeConfig, Engine, flatten
 from bench.errors import StoreError
 from bench.ledger import Ledger
@@ -487,10 +488,51 @@ def test_a_file_that_was_cut_off_is_named(study: Path) -> None:
         store.load_runs(study)
 
 
-def rewrite(study: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Change the study's only run file, as another version of the harness might have written it."""
-    (path,) = (study / "runs").glob("*.parquet")
+def rewrite(study: Path, change: Callable[[pa.Table], pa.Table], pattern: str = "runs/*.parquet") -> None:
+    """Change a file of the study, its only one of runs, as another version of the harness might have written it."""
+    (path,) = study.glob(pattern)
     pq.write_table(change(pq.read_table(path)), path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("trial_id", None), ("started_at", None), ("started_at", "<x>"), ("point", "<x>"), ("point", "[1]"),
+        ("point", "[" * 100_000), ("trial_number", None), ("score.normalizer", "<x>"), ("rtfx", float("inf")),
+        ("decode.chunk_length_s", float("-inf")), ("run_id", "bbbb-0"), ("run_id", None), ("attempt", 2),
+        ("status", "<x>"),
+    ],
+)  # fmt: skip
+def test_a_row_that_no_run_wrote_is_told_of_by_its_file(study: Path, column: str, value: object) -> None:
+    store.write_run(study, run())
+    rewrite(study, lambda table: replaced(table, column, value))
+    store.write_run(study, run(trial="cccc"))
+    for read in (store.load_runs, Ledger):
+        with pytest.raises(StoreError, match=r"runs/aaaa-0\.1\.ok\.parquet holds (a row|rows).*; move it out"):
+            read(study)
+
+
+def test_utterances_of_another_run_are_told_of_by_their_file(study: Path) -> None:
+    for trial in ("aaaa", "bbbb"):
+        store.write_run(study, run(trial=trial))
+    rewrite(study, lambda table: replaced(table, "run_id", "cccc-0"), "utterances/bbbb*.parquet")
+    with pytest.raises(StoreError, match=r"utterances/bbbb-0\.1\.ok\.parquet holds rows of other runs"):
+        store.load_utterances(study)
+
+
+def test_a_row_in_a_merged_file_is_told_of_by_that(study: Path) -> None:
+    for trial in ("aaaa", "bbbb"):
+        store.write_run(study, run(trial=trial))
+    rewrite(study, lambda table: replaced(table, "started_at", "<x>"), "runs/bbbb*.parquet")
+    compact(study)
+    with pytest.raises(StoreError, match=r"runs/merged-000001-\w+\.parquet holds a row .*its started_at is '<x>'"):
+        store.load_runs(study)
+
+
+def replaced(table: pa.Table, column: str, value: object) -> pa.Table:
+    field = table.schema.field(column)
+    values = pa.array([value] * table.num_rows, field.type)
+    return table.set_column(table.schema.get_field_index(column), field, values)
 
 
 def test_a_later_schema_version_is_refused(study: Path) -> None:
@@ -504,7 +546,7 @@ def test_a_later_schema_version_is_refused(study: Path) -> None:
 def test_a_column_an_earlier_version_did_not_have_is_null(study: Path) -> None:
     store.write_run(study, run())
     rewrite(study, lambda table: table.drop_columns(["merge_s", "env.commit"]))
-    store.write_run(study, run(trial="bbbb", started_at="2027"))
+    store.write_run(study, run(trial="bbbb", started_at="2027-01-01"))
     found = store.load_runs(study)
     assert list(found.columns) == schema.RUN_SCHEMA.names
     assert [None if pd.isna(value) else value for value in found["merge_s"]] == [None, 0.125]

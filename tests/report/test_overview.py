@@ -96,4 +96,4 @@ def test_the_list_tells_statuses_sizes_and_what_is_broken(folder: Path, capsys: 
     assert "none" in rows["new"]
     assert "fine-tune" in rows["tuned"]
     assert "broken: " in told
-    assert "delete" in told
+    assert "move it out" in told
