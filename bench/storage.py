@@ -102,10 +102,12 @@ def place(location: str | Place) -> Place:
             knows. Where no endpoint is given, that of the environment's ``AWS_ENDPOINT_URL`` holds.
 
     Raises:
-        ConfigError: No file system goes by that scheme, or the URL holds a password.
+        ConfigError: It is neither, no file system goes by that scheme, or the URL holds a password.
     """
-    if not isinstance(location, str):
+    if isinstance(location, Path | Remote):
         return location
+    if not isinstance(location, str):
+        raise ConfigError(f"{location!r} is no folder; give a path or URL")
     if "://" not in location:
         return Path(location)
     parts = urlsplit(location)
