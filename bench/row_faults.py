@@ -15,6 +15,7 @@ from bench.config import NormalizerName
 
 _NEVER_NULL = ("trial_id", "replicate", "started_at", "wall_s", "device")
 _MAY_DIVERGE = "train."  # what a training ends at; all else that is measured or set is finite
+_CENTURY_S = 100 * 366 * 86_400.0
 
 
 def fault(runs: pa.Table) -> tuple[int, str] | None:
@@ -40,7 +41,7 @@ def _faults(runs: pa.Table) -> Iterator[tuple[int, str]]:
         if (is_sound := _READ_AS.get(name)) is not None:
             for value in pc.unique(column).to_pylist():
                 if value is not None and not is_sound(value):
-                    yield pc.index(column, pa.scalar(value, column.type)).as_py(), f"its {name} is {value[:40]!r}"
+                    yield pc.index(column, pa.scalar(value, column.type)).as_py(), f"its {name} is {str(value)[:40]!r}"
     if {"point", "trial_number"} <= set(runs.column_names):
         unnumbered = pc.and_(pc.is_valid(runs["point"]), pc.is_null(runs["trial_number"]))
         place = pc.index(unnumbered, True).as_py()
@@ -66,5 +67,6 @@ def _is_point(value: str) -> bool:
 _READ_AS: dict[str, Callable[[Any], bool]] = {
     "started_at": _is_time,
     "point": _is_point,
+    "wall_s": lambda value: 0 <= value < _CENTURY_S,  # or no calendar holds when it ended
     "score.normalizer": lambda value: value in set(NormalizerName),
 }

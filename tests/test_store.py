@@ -500,7 +500,7 @@ def rewrite(study: Path, change: Callable[[pa.Table], pa.Table], pattern: str = 
         ("trial_id", None), ("started_at", None), ("started_at", "<x>"), ("point", "<x>"), ("point", "[1]"),
         ("point", "[" * 100_000), ("trial_number", None), ("score.normalizer", "<x>"), ("rtfx", float("inf")),
         ("decode.chunk_length_s", float("-inf")), ("run_id", "bbbb-0"), ("run_id", None), ("attempt", 2),
-        ("status", "<x>"),
+        ("status", "<x>"), ("wall_s", 1e300), ("wall_s", None),
     ],
 )  # fmt: skip
 def test_a_row_that_no_run_wrote_is_told_of_by_its_file(study: Path, column: str, value: object) -> None:
