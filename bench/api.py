@@ -127,6 +127,9 @@ def transcribe(
     from bench.transcription.run import Unwatched, transcripts
     from bench.transcription.settings import settle
 
-    paths = [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
+    try:
+        paths = [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
+    except TypeError:
+        raise ConfigError(f"{files!r} is no recording; give its path, or a list of paths") from None
     settled = settle(overrides, None if from_study is None else place(from_study))
     return list(transcripts(paths, settled, Unwatched()))

@@ -9,6 +9,8 @@ from bench.storage import Place
 UNFINISHED = (Status.error, Status.timeout)
 """How an attempt ends that leaves the run without a result."""
 
+_MOST = 2**31 - 1  # attempts that the tables' column can hold
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -32,11 +34,15 @@ class Attempt:
         """
         try:
             run_id, attempt, status, _ = path.name.split(".")
-            return cls(run_id, int(attempt), Status(status))
+            told = cls(run_id, int(attempt), Status(status))
         except ValueError:
+            told = None
+        # Python reads "01" and Arabic digits as numbers too, and then no file has the name that is made of them.
+        if told is None or told.file_name != path.name or told.attempt > _MOST:
             raise StoreError(
                 f"{path} is not a run file (<run_id>.<attempt>.<status>.parquet); move it out of the study's folder"
-            ) from None
+            )
+        return told
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -29,6 +30,8 @@ Told = Callable[[str], None]
 LOCK = ".lock"
 """Name of the claim of whoever runs or scores a study."""
 
+_RECORDS = ("runs", "utterances", "timeline", "curves", "scores", "damaged", "logs")
+
 _LEASE = ".json"
 
 RENEWED_EVERY_S = 10.0
@@ -39,11 +42,30 @@ class Claim:
     """What the holder of a study has."""
 
     def require(self) -> None:
-        """Make sure that the claim still holds; a file lock always does.
+        """Make sure that the claim still holds.
 
         Raises:
             StoreError: It was lost.
         """
+
+
+class _Lock(Claim):
+    """A locked file: whoever deletes the study's folder takes it away, and not the lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._locked = path.stat()
+
+    def require(self) -> None:
+        """As :meth:`Claim.require`."""
+        try:
+            kept = os.path.samestat(self._path.stat(), self._locked)
+        except (FileNotFoundError, NotADirectoryError):
+            kept = False
+        if not kept:
+            raise StoreError(
+                f"{self._path.parent} was deleted or moved while this process worked on it; run the same command again"
+            )
 
 
 @contextmanager
@@ -60,7 +82,7 @@ def claimed(
         told: Told what is waited for.
 
     Raises:
-        StoreError: Another process is at it.
+        StoreError: Another process is at it, or a link in the folder would have it write elsewhere.
     """
     if isinstance(folder, Remote):
         lease = _Lease(folder / name, told)
@@ -72,11 +94,25 @@ def claimed(
             lease.give_back()
         return
     folder.mkdir(parents=True, exist_ok=True)
+    _refuse_links(folder)
     try:
         with FileLock(folder / name, timeout=0):
-            yield Claim()
+            yield _Lock(folder / name)
     except Timeout:
         raise StoreError(f"another process is {doing} in {folder}; {cure}") from None
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse a study in which a link stands for a folder of its records: files elsewhere would be moved or removed.
+
+    Nobody who keeps results on another disk needs one: there, the study's folder or the one above is the link.
+    """
+    for name in _RECORDS:
+        if (folder / name).is_symlink():
+            raise StoreError(
+                f"{folder / name} is a link, through which files outside the study would be changed; put the folder it"
+                " leads to in its place"
+            )
 
 
 class _Lease(Claim):

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from bench.attempts import Attempt
 from bench.claim import claimed
 from bench.errors import StoreError
-from bench.layout import MEMBERS, MERGED, Layout, look
-from bench.parquet import Gone, read_file, read_files
+from bench.layout import MEMBERS, MERGED, Layout, look, read_own
+from bench.parquet import Gone, read_file
 from bench.schema import CURVE_SCHEMA, RUN_SCHEMA, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
 from bench.storage import Place, remove, remove_unfinished, write_atomically
 
@@ -132,13 +132,13 @@ def _merged(folder: Place, schema: pa.Schema, attempts: Sequence[Attempt]) -> tu
 def _read(folder: Place, schema: pa.Schema, attempts: Sequence[Attempt]) -> tuple[pa.Table, list[Attempt], list[str]]:
     """Read files as one table, without those that cannot be read; returns also which those are, and why not."""
     try:
-        return read_files([folder / one.file_name for one in attempts], schema), list(attempts), []
+        return read_own(folder, schema, attempts), list(attempts), []
     except (StoreError, Gone):
         pass
     tables, read, left = [schema.empty_table()], [], []
     for one in attempts:
         try:
-            tables.append(read_file(folder / one.file_name, schema))
+            tables.append(read_own(folder, schema, [one]))
             read.append(one)
         except StoreError as error:
             left.append(str(error))

@@ -68,7 +68,7 @@ def set_aside(study_dir: Place, *, thorough: bool = False) -> list[str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+    return sorted(path for path in folder.glob("*.parquet") if path.is_file() and not path.name.startswith("."))
 
 
 def _outlook(path: Path) -> str:

@@ -14,6 +14,7 @@ Readers see the rows of each attempt exactly once, at every instant and after a 
   deleted records by hand to have a run made again, and then that is the newer one.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from bench.attempts import Attempt
 from bench.errors import StoreError
-from bench.parquet import Gone, read_files, read_footer
+from bench.parquet import MADE_ANEW, Gone, read_file, read_files, read_footer
 from bench.schema import RUN_SCHEMA
 from bench.storage import Place, sizes, together
 
@@ -35,6 +36,7 @@ MERGED = "merged-"
 MEMBERS = b"asr-sweep.attempts"
 """Key in a merged file's footer: the names of the files it replaces, a line each."""
 
+_MERGED_NAME = re.compile(rf"{MERGED}[0-9]{{6,18}}-\w+\.parquet", re.ASCII)
 _KEYS = ("run_id", "attempt", "status")
 _LOOKS = 100  # each that fails means that a whole merge came to its end meanwhile
 
@@ -72,7 +74,7 @@ class Layout:
         own = []
         for one in attempts:
             if one in self.own:
-                own.append(self.folder / one.file_name)
+                own.append(one)
             elif one in self.merged:
                 wanted_of.setdefault(self.merged[one], []).append(one)
             else:
@@ -80,7 +82,7 @@ class Layout:
                     f"{self.folder / one.file_name} cannot be read (it is missing); start the study again, which makes"
                     " it anew"
                 )
-        tables = [read_files(own, wide)]
+        tables = [read_own(self.folder, wide, own)]
         for name, wanted in wanted_of.items():
             tables.append(self._of_merged(name, wide, wanted))
         return pa.concat_tables(tables).select(schema.names)
@@ -88,7 +90,9 @@ class Layout:
     def _of_merged(self, name: str, wide: pa.Schema, wanted: Sequence[Attempt]) -> pa.Table:
         path = self.folder / name
         if len(wanted) == len(self.files[name]):
-            return read_files([path], wide)
+            whole = read_files([path], wide)
+            _refuse_others(path, whole, wanted)
+            return whole
         runs = sorted({one.run_id for one in wanted})
         run_id = pc.field("run_id")  # the bounds spare reading most of a file that is sorted by it
         rows = (run_id >= runs[0]) & (run_id <= runs[-1]) & run_id.isin(runs)
@@ -131,6 +135,31 @@ def read(folder: Place, schema: pa.Schema, attempts: Iterable[Attempt] | None = 
     raise StoreError(f"{folder}: its files are merged faster than they can be read; read them once that has ended")
 
 
+def read_own(folder: Place, schema: pa.Schema, attempts: Sequence[Attempt]) -> pa.Table:
+    """Read the files that attempts have to themselves, as one table.
+
+    Raises:
+        Gone: One of them is not there any more.
+        StoreError: One cannot be read, or holds rows of another attempt than its name says.
+    """
+    table = read_files([folder / one.file_name for one in attempts], schema)
+    if _of_others(table, attempts):
+        for one in attempts:
+            path = folder / one.file_name
+            _refuse_others(path, read_file(path, schema), [one])
+    return table
+
+
+def _of_others(table: pa.Table, attempts: Sequence[Attempt]) -> bool:
+    known = pa.array([one.file_name for one in attempts], pa.string())
+    return bool(pc.index_in(_names(table), value_set=known).null_count)
+
+
+def _refuse_others(path: Place, table: pa.Table, attempts: Sequence[Attempt]) -> None:
+    if _of_others(table, attempts):
+        raise StoreError(f"{path} holds rows of other runs than it says; {MADE_ANEW}")
+
+
 def places(table: pa.Table, attempts: Sequence[Attempt]) -> NDArray[np.int64]:
     """Return the place of each row's attempt among some."""
     known = pa.array([one.file_name for one in attempts], pa.string())
@@ -152,6 +181,10 @@ def _parquet(folder: Place) -> dict[str, int]:
 @lru_cache(maxsize=256)  # a file of that name never changes
 def _members(path: Place) -> frozenset[Attempt]:
     names = (read_footer(path).metadata or {}).get(MEMBERS)
-    if names is None:
+    try:
+        listed = None if names is None else names.decode().splitlines()
+    except UnicodeDecodeError:
+        listed = None
+    if listed is None or not _MERGED_NAME.fullmatch(path.name):
         raise StoreError(f"{path} does not say what it holds; move it out of the study's folder")
-    return frozenset(Attempt.of(path.parent / name) for name in names.decode().splitlines())
+    return frozenset(Attempt.of(path.parent / name) for name in listed)

@@ -12,10 +12,13 @@ from pyarrow import fs
 
 from bench.errors import StoreError
 from bench.schema import SCHEMA_VERSION
-from bench.storage import Place, write_atomically
+from bench.storage import Place, require_file, write_atomically
 
 _FILES_AT_ONCE = 100
 """Files read as one. pyarrow keeps what it knows of all files of a dataset, a mebibyte a run (pyarrow 26)."""
+
+MADE_ANEW = "move it out of the study's folder and start the study again, which makes anew what is missing"
+"""What to do about a file of runs that is not as it was written."""
 
 _CHECKED = pyarrow.dataset.ParquetFileFormat(
     default_fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
@@ -65,6 +68,7 @@ def read_file(path: Place, schema: pa.Schema, cure: str | None = None, rows: pc.
         Gone: The file is not there.
         StoreError: It cannot be read, or is of a later version.
     """
+    require_file(path)
     try:
         filesystem, within = _opened(path)
         present = set(pq.read_schema(within, filesystem=filesystem).names)
@@ -85,9 +89,8 @@ def read_file(path: Place, schema: pa.Schema, cure: str | None = None, rows: pc.
     except (OSError, KeyError, pa.ArrowException) as error:
         if not path.exists():
             raise Gone(path) from None
-        cure = cure or "move it out of the study's folder and start the study again, which makes anew what is missing"
         reason = " ".join(str(error).split())
-        raise StoreError(f"{path} cannot be read ({reason}); {cure}") from None
+        raise StoreError(f"{path} cannot be read ({reason}); {cure or MADE_ANEW}") from None
     return pa.Table.from_arrays(columns, schema=schema)
 
 

@@ -79,10 +79,6 @@ class Remote:
         with _named(self), self.filesystem.open_input_stream(self.path) as stream:
             return bytes(stream.read())
 
-    def read_text(self) -> str:
-        """Read a file of UTF-8."""
-        return self.read_bytes().decode()
-
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove a file."""
         try:
@@ -106,10 +102,12 @@ def place(location: str | Place) -> Place:
             knows. Where no endpoint is given, that of the environment's ``AWS_ENDPOINT_URL`` holds.
 
     Raises:
-        ConfigError: No file system goes by that scheme, or the URL holds a password.
+        ConfigError: It is neither, no file system goes by that scheme, or the URL holds a password.
     """
-    if not isinstance(location, str):
+    if isinstance(location, Path | Remote):
         return location
+    if not isinstance(location, str):
+        raise ConfigError(f"{location!r} is no folder; give a path or URL")
     if "://" not in location:
         return Path(location)
     parts = urlsplit(location)
@@ -143,13 +141,23 @@ def sizes(folder: Place) -> dict[str, int]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 try:
-                    if not entry.is_dir():
+                    if entry.is_file():  # whoever opened a named pipe would wait for ever
                         listed[entry.name] = entry.stat().st_size
                 except FileNotFoundError:  # gone since
                     continue
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return listed
+
+
+def require_file(path: Place) -> None:
+    """Refuse what stands in a file's place and is none: whoever opened a named pipe would wait for ever.
+
+    Raises:
+        StoreError: It is there, and is no regular file.
+    """
+    if isinstance(path, Path) and path.exists() and not path.is_file():
+        raise StoreError(f"{path} is no regular file; move it out of the study's folder")
 
 
 def size_of(folder: Place) -> int:

@@ -30,14 +30,18 @@ from bench import layout
 from bench.attempts import Attempt, History
 from bench.config import NormalizerName
 from bench.errors import StoreError
-from bench.parquet import read_file, write_table
-from bench.records import RunResult
+from bench.parquet import MADE_ANEW, read_file, write_table
+from bench.records import RunResult, Status
+from bench.row_faults import fault
 from bench.rows import Row, curve_rows, run_row, timeline_rows, utterance_rows
 from bench.schema import CURVE_SCHEMA, LEDGER_SCHEMA, RUN_SCHEMA, SCHEMA_VERSION, TIMELINE_SCHEMA, UTTERANCE_SCHEMA
-from bench.storage import Place, folders, place, remove_unfinished, sizes, workspace, write_atomically
+from bench.storage import Place, folders, place, remove_unfinished, require_file, sizes, workspace, write_atomically
 
 UNFINISHED_MODEL = ".training-"
 """How the name of a folder begins that holds a model while it is trained."""
+
+# What PyYAML raises of a scalar that is not what its tag or its looks promise: a date in month 13, "!!int x".
+_NOT_BUILT = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 _KEYS = ("schema_version", "study", "trial_id", "run_id", "attempt", "utterance_id")
 _TEXTS = ("reference", "hypothesis", "error")
@@ -117,7 +121,9 @@ def read_rows(study_dir: Place) -> list[dict[str, Any]]:
     Raises:
         StoreError: A file cannot be read.
     """
-    rows: list[dict[str, Any]] = layout.read(study_dir / "runs", LEDGER_SCHEMA).to_pylist()
+    table = layout.read(study_dir / "runs", LEDGER_SCHEMA)
+    _refuse_faults(study_dir / "runs", table)
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 
@@ -236,9 +242,10 @@ def read_study(study_dir: Place) -> dict[str, Any] | None:
     path = study_dir / "study.yaml"
     if not path.exists():
         return None
+    require_file(path)
     try:
-        description = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        description = yaml.safe_load(path.read_bytes())  # of bytes it reads UTF-8, whatever the locale
+    except (yaml.YAMLError, *_NOT_BUILT) as error:
         reason = " ".join(str(error).split())
         raise StoreError(
             f"{path} cannot be read ({reason}); restore it, or delete it to have it written anew"
@@ -288,8 +295,21 @@ def _standing(folder: Place) -> list[Attempt]:
 
 def _read(folder: Place, schema: pa.Schema, attempts: Sequence[Attempt]) -> pd.DataFrame:
     table = layout.read(folder, schema, attempts)
+    if schema is RUN_SCHEMA:
+        _refuse_faults(folder, table)
     frame: pd.DataFrame = table.to_pandas()
     places = layout.places(table, attempts)
     if np.any(np.diff(places) < 0):  # merged files hold them in another order
         frame = frame.take(np.argsort(places, kind="stable")).reset_index(drop=True)
     return frame
+
+
+def _refuse_faults(folder: Place, runs: pa.Table) -> None:
+    """Refuse rows that no run wrote, and name the file that holds the first."""
+    if (found := fault(runs)) is None:
+        return
+    place, reason = found
+    row = runs.slice(place, 1).to_pylist()[0]
+    attempt = Attempt(row["run_id"], row["attempt"], Status(row["status"]))
+    path = folder / layout.look(folder).merged.get(attempt, attempt.file_name)
+    raise StoreError(f"{path} holds a row that no run wrote ({reason}); {MADE_ANEW}")

@@ -1,5 +1,6 @@
 """One driver a study, on this machine and in an object store."""
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -33,6 +34,37 @@ def test_a_study_is_claimed_once_at_a_time(study: Place) -> None:
             pass
     with claimed(study, "wait for it") as again:
         again.require()
+
+
+def test_whoever_lost_the_folder_is_told_so(tmp_path: Path) -> None:
+    study = tmp_path / "mine"
+    with claimed(study, "wait") as claim:
+        claim.require()
+        shutil.rmtree(study)
+        with pytest.raises(StoreError, match=r"mine was deleted or moved .*; run the same command again$"):
+            claim.require()
+        with claimed(study, "wait"), pytest.raises(StoreError, match="was deleted or moved"):  # it is another's by now
+            claim.require()
+
+
+@pytest.mark.parametrize("name", ["runs", "scores", "damaged", "logs"])
+def test_no_link_leads_writers_out_of_a_study(tmp_path: Path, name: str) -> None:
+    (tmp_path / "precious").mkdir()
+    study = tmp_path / "mine"
+    study.mkdir()
+    (study / name).symlink_to(tmp_path / "precious")
+    refused = pytest.raises(StoreError, match=rf"mine/{name} is a link, .*; put the folder it leads to in its place$")
+    with refused, claimed(study, "wait"):
+        raise AssertionError("claimed")
+
+
+def test_a_study_may_lie_on_another_disk(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "mine").mkdir(parents=True)
+    (tmp_path / "results").symlink_to(tmp_path / "disk")
+    (tmp_path / "one").symlink_to(tmp_path / "disk" / "mine")
+    for study in (tmp_path / "results" / "mine", tmp_path / "one"):
+        with claimed(study, "wait") as claim:
+            claim.require()
 
 
 def test_a_claim_ends_with_an_error_too(study: Place) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
+from bench.store import write_study
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 FAKE = ["run", "engine=fake", "model=fake"]
@@ -96,6 +97,24 @@ def test_without_studies_list_says_how_to_make_one(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "no studies under results; make one with: asr-sweep run experiment=demo\n"
     assert main(["list", "--results", "elsewhere"]) == 0
     assert "no studies under elsewhere" in capsys.readouterr().out
+
+
+def test_studies_that_cannot_be_read_are_listed_with_the_reason_beside_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results"
+    for name in ("date", "folder", "loop", "sound"):
+        write_study(results / name, {"study": name})
+    (results / "date" / "study.yaml").write_text("made: 2020-13-45", encoding="utf-8")
+    (results / "folder" / "study.yaml").unlink()
+    (results / "folder" / "study.yaml").mkdir()
+    (results / "loop" / "runs").mkdir()
+    (results / "loop" / "runs" / "a.parquet").symlink_to("a.parquet")
+    assert main(["list"]) == 0
+    told = capsys.readouterr().out
+    assert [line.split()[0] for line in told.splitlines() if "cannot be read  " in line] == ["date", "folder", "loop"]
+    assert re.search(r"^ *sound +transcribe ", told, re.MULTILINE)
+    assert "date: results/date/study.yaml cannot be read (month must be in 1..12)" in told
 
 
 def test_asking_for_the_settings_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

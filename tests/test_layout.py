@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -174,7 +175,7 @@ def test_attempts_wanted_are_those_read(small: None, study: Place) -> None:
     wanted = [attempt(5), attempt(0), attempt(6), attempt(2)]
     found = Counter(layout.read(runs, KEYS, wanted)["run_id"].to_pylist())
     assert found == {"005-0": 5, "006-0": 6, "002-0": 2}
-    with pytest.raises(StoreError, match=r"009-0\.1\.ok\.parquet cannot be read \(it is missing\); delete"):
+    with pytest.raises(StoreError, match=r"009-0\.1\.ok\.parquet cannot be read \(it is missing\); start the study"):
         layout.read(runs, KEYS, [attempt(9)])
 
 
@@ -205,6 +206,15 @@ def test_what_cannot_be_read_keeps_its_file(small: None, study: Place) -> None:
 def test_a_merged_file_that_says_nothing_of_itself_is_named(study: Place) -> None:
     write_table(study / "runs" / f"{layout.MERGED}000001-abcd.parquet", KEYS, [])
     with pytest.raises(StoreError, match=r"merged-000001-abcd\.parquet does not say what it holds; move it out"):
+        layout.look(study / "runs")
+
+
+@pytest.mark.parametrize(("name", "members"), [("000001-abcd", b"\xff"), ("x-1", b"000-0.1.ok.parquet")])
+def test_a_merged_file_that_no_study_writes_is_named(study: Place, name: str, members: bytes) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(KEYS.empty_table().replace_schema_metadata({layout.MEMBERS: members}), sink)
+    write_atomically(study / "runs" / f"{layout.MERGED}{name}.parquet", sink.getvalue())
+    with pytest.raises(StoreError, match=rf"merged-{name}\.parquet does not say what it holds; move it out"):
         layout.look(study / "runs")
 
 

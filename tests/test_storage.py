@@ -4,10 +4,12 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+import bench
 from bench import storage
 from bench.errors import ConfigError, StoreError
 from bench.storage import Place, Remote, place, write_atomically
@@ -33,6 +35,17 @@ def test_a_url_of_this_machine_is_a_path(tmp_path: Path) -> None:
     assert place(tmp_path) is tmp_path
 
 
+@pytest.mark.parametrize("nowhere", [None, 5, b"results"])
+def test_what_is_no_path_is_refused(nowhere: Any) -> None:
+    with pytest.raises(ConfigError, match=r"is no folder; give a path or URL$"):
+        place(nowhere)
+
+
+def test_recordings_that_are_no_paths_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^5 is no recording; give its path, or a list of paths$"):
+        bench.transcribe(5)  # type: ignore[arg-type]
+
+
 def test_a_place_is_named_as_a_path_is() -> None:
     root = place("memory://bucket/asr/")
     assert str(root / "mine" / "runs") == "memory://bucket/asr/mine/runs"
@@ -52,7 +65,7 @@ def test_what_is_written_is_read_and_listed(folder: Place) -> None:
     assert storage.sizes(folder) == {"a.txt": 11}
     assert [one.name for one in storage.folders(folder)] == ["sub"]
     assert (folder / "a.txt").read_bytes() == b"eleven byte"
-    assert (folder / "sub" / "b.txt").read_text() == "dŵr"
+    assert (folder / "sub" / "b.txt").read_bytes().decode() == "dŵr"
     assert (folder / "a.txt").exists()
     assert storage.size_of(folder) == 11 + 4  # the circumflex takes two bytes
 

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import pickle
 import re
 import subprocess
@@ -15,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench import schema, store
+from bench import damage, schema, store
 from bench.attempts import Attempt
+from bench.compaction import compact
 from bench.config import AUTO, Config, DataConfig, DataSource, DecodeConfig, Engine, flatten
 from bench.errors import StoreError
 from bench.ledger import Ledger
@@ -421,7 +423,13 @@ def test_a_description_is_read_as_it_was_written(study: Path) -> None:
     assert store.read_study(study.parent / "new") is None
 
 
-@pytest.mark.parametrize("content", [b"- a\n- list\n", b"", b"a: [1,\nb: }", b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"- a\n- list\n", b"", b"a: [1,\nb: }", b"\xff\xfe\x00", b"a: 2020-13-45", b"a: !!int x", b"a: !!int ''",
+        b"a: !!bool x", b"a: !!timestamp x", b"a: " + b"9" * 5_000, b"[" * 5_000,
+    ],
+)  # fmt: skip
 def test_a_damaged_description_is_named_with_the_cure(study: Path, content: bytes) -> None:
     (study / "study.yaml").write_bytes(content)
     with pytest.raises(StoreError) as caught:
@@ -430,10 +438,39 @@ def test_a_damaged_description_is_named_with_the_cure(study: Path, content: byte
     assert "restore it, or delete it" in str(caught.value)
 
 
+def test_a_description_is_utf_8_whatever_the_locale(study: Path) -> None:
+    store.write_study(study, {"name": "dŵr"})
+    program = (
+        "import sys, pathlib, bench.store; print(ascii(bench.store.read_study(pathlib.Path(sys.argv[1]))['name']))"
+    )
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    told = subprocess.run(
+        [sys.executable, "-c", program, study], env=os.environ | plain, capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "'d\\u0175r'\n"
+
+
+def test_what_is_no_file_is_refused_and_passed_over_and_never_waited_for(study: Path) -> None:
+    store.write_run(study, run())
+    os.mkfifo(study / "runs" / "bbbb-0.1.ok.parquet")
+    assert store.load_runs(study)["run_id"].tolist() == ["aaaa-0"]
+    assert damage.set_aside(study) == []
+    os.mkfifo(study / "folds.parquet")
+    with pytest.raises(StoreError, match=r"folds\.parquet is no regular file; move it out"):
+        store.load_folds(study)
+    (study / "study.yaml").unlink()
+    os.mkfifo(study / "study.yaml")
+    with pytest.raises(StoreError, match=r"study\.yaml is no regular file; move it out"):
+        store.read_study(study)
+
+
 @pytest.mark.parametrize(
     "name",
-    ["notes.parquet", "aaaa-0.1.parquet", "aaaa-0.one.ok.parquet", "aaaa-0.1.fine.parquet", "a.b-0.1.ok.parquet"],
-)
+    [
+        "notes.parquet", "aaaa-0.1.parquet", "aaaa-0.one.ok.parquet", "aaaa-0.\u0663.ok.parquet",
+        "aaaa-0.01.ok.parquet", f"aaaa-0.{'9' * 30}.ok.parquet", "aaaa-0.1.fine.parquet", "a.b-0.1.ok.parquet",
+    ],
+)  # fmt: skip
 def test_a_strange_file_is_named(study: Path, name: str) -> None:
     store.write_run(study, run())
     (study / "runs" / name).write_bytes(b"")
@@ -451,10 +488,64 @@ def test_a_file_that_was_cut_off_is_named(study: Path) -> None:
         store.load_runs(study)
 
 
-def rewrite(study: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Change the study's only run file, as another version of the harness might have written it."""
-    (path,) = (study / "runs").glob("*.parquet")
+def rewrite(study: Path, change: Callable[[pa.Table], pa.Table], pattern: str = "runs/*.parquet") -> None:
+    """Change a file of the study, its only one of runs, as another version of the harness might have written it."""
+    (path,) = study.glob(pattern)
     pq.write_table(change(pq.read_table(path)), path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("trial_id", None), ("started_at", None), ("started_at", "<x>"), ("point", "<x>"), ("point", "[1]"),
+        ("point", "[" * 100_000), ("trial_number", None), ("score.normalizer", "<x>"), ("rtfx", float("inf")),
+        ("decode.chunk_length_s", float("-inf")), ("run_id", "bbbb-0"), ("run_id", None), ("attempt", 2),
+        ("status", "<x>"), ("wall_s", 1e300), ("wall_s", None),
+    ],
+)  # fmt: skip
+def test_a_row_that_no_run_wrote_is_told_of_by_its_file(study: Path, column: str, value: object) -> None:
+    store.write_run(study, run())
+    rewrite(study, lambda table: replaced(table, column, value))
+    store.write_run(study, run(trial="cccc"))
+    for read in (store.load_runs, Ledger):
+        with pytest.raises(StoreError, match=r"runs/aaaa-0\.1\.ok\.parquet holds (a row|rows).*; move it out"):
+            read(study)
+
+
+def test_an_infinite_number_in_a_list_is_told_of_too(study: Path) -> None:
+    store.write_run(study, run())
+    rewrite(study, lambda table: replaced(table, "inference_s", [1.0, float("inf")]))
+    with pytest.raises(StoreError, match="its inference_s is not finite"):
+        store.load_runs(study)
+
+
+def test_settings_of_trainings_may_be_infinite(study: Path) -> None:
+    store.write_run(study, run())
+    rewrite(study, lambda table: replaced(table, "finetune.optimizer.max_grad_norm", float("inf")))
+    assert len(store.load_runs(study)) == 1
+
+
+def test_utterances_of_another_run_are_told_of_by_their_file(study: Path) -> None:
+    for trial in ("aaaa", "bbbb"):
+        store.write_run(study, run(trial=trial))
+    rewrite(study, lambda table: replaced(table, "run_id", "cccc-0"), "utterances/bbbb*.parquet")
+    with pytest.raises(StoreError, match=r"utterances/bbbb-0\.1\.ok\.parquet holds rows of other runs"):
+        store.load_utterances(study)
+
+
+def test_a_row_in_a_merged_file_is_told_of_by_that(study: Path) -> None:
+    for trial in ("aaaa", "bbbb"):
+        store.write_run(study, run(trial=trial))
+    rewrite(study, lambda table: replaced(table, "started_at", "<x>"), "runs/bbbb*.parquet")
+    compact(study)
+    with pytest.raises(StoreError, match=r"runs/merged-000001-\w+\.parquet holds a row .*its started_at is '<x>'"):
+        store.load_runs(study)
+
+
+def replaced(table: pa.Table, column: str, value: object) -> pa.Table:
+    field = table.schema.field(column)
+    values = pa.array([value] * table.num_rows, field.type)
+    return table.set_column(table.schema.get_field_index(column), field, values)
 
 
 def test_a_later_schema_version_is_refused(study: Path) -> None:
@@ -468,7 +559,7 @@ def test_a_later_schema_version_is_refused(study: Path) -> None:
 def test_a_column_an_earlier_version_did_not_have_is_null(study: Path) -> None:
     store.write_run(study, run())
     rewrite(study, lambda table: table.drop_columns(["merge_s", "env.commit"]))
-    store.write_run(study, run(trial="bbbb", started_at="2027"))
+    store.write_run(study, run(trial="bbbb", started_at="2027-01-01"))
     found = store.load_runs(study)
     assert list(found.columns) == schema.RUN_SCHEMA.names
     assert [None if pd.isna(value) else value for value in found["merge_s"]] == [None, 0.125]

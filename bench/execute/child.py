@@ -166,7 +166,8 @@ def _end_with_driver() -> None:
 
 def _write_output_to(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    log.unlink(missing_ok=True)  # a link would have it write elsewhere, a named pipe wait
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
+import threading
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.errors import BenchError, ExecutorError
 from bench.execute import child
 from bench.execute.watch import Watch, first_to_go
 from bench.measure import cgroup, memory
@@ -42,6 +44,8 @@ _PRELOAD_TO_TRAIN = ["bench.finetune.train"]
 # A server that was killed refuses connections before it is gone, and while it is there no other is started: it gives
 # back a gigabyte first.
 _PAUSES_S = (0.05, 0.2, 0.8, 3.2)
+
+_ONE_STARTS = threading.Lock()
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that ask a study to end; they are the driver's to handle."""
@@ -306,14 +310,34 @@ def _starting() -> Iterator[None]:
 
     multiprocessing would import the main module again in every child: seconds for a notebook or script that imports
     torch, and an endless recursion for a script without ``if __name__ == "__main__"``. A run needs nothing from it.
+
+    Raises:
+        ExecutorError: This process cannot start others; the message says why.
     """
+    if multiprocessing.current_process().daemon:
+        raise ExecutorError(
+            "runs are processes, and a daemonic process of multiprocessing cannot start any; start it with daemon=False"
+        )
     can_hold_back = hasattr(signal, "pthread_sigmask")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING) if can_hold_back else set()
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        if can_hold_back:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with _ONE_STARTS:  # threads share the main module
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING) if can_hold_back else set()
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        except ChildProcessError:  # the server is another process's child
+            raise ExecutorError(
+                "this process was forked from one that has run studies, and cannot use its process server; start it"
+                " with multiprocessing.get_context('spawn')"
+            ) from None
+        except OSError as error:
+            if "AF_UNIX path too long" not in str(error):  # Python's own, without a number
+                raise
+            raise ExecutorError(
+                f"the folder for temporary files, {tempfile.gettempdir()}, has too long a path for the sockets that"
+                " processes talk through; set TMPDIR to a shorter one"
+            ) from None
+        finally:
+            sys.modules["__main__"] = main
+            if can_hold_back:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)

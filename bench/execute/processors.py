@@ -70,14 +70,14 @@ def held(count: int, folder: Path | None = None) -> Iterator[Held]:
                 else:
                     lock.release()
             number = _arrivals(folder)
-            (folder / "arrivals").write_text(str(number + 1))
+            (folder / "arrivals").write_text(str(number + 1), encoding="utf-8")
         enough = len(taken) == count
         yield Held(tuple(sorted(taken)) if enough else None, others, number, folder)
 
 
 def _arrivals(folder: Path) -> int:
     try:
-        return int((folder / "arrivals").read_text())
+        return int((folder / "arrivals").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # nobody yet, or a machine that went down in the middle of writing it
         return 0
 
@@ -101,7 +101,7 @@ def _folder() -> Path | None:
 def _rank(cpu: int) -> int:
     """Tell how many processors of a lower number share a core with this one; 0 where the system does not tell."""
     try:
-        told = (_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
+        told = (_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text(encoding="utf-8")
         siblings = [number for part in told.split(",") for number in _span(part)]
     except (OSError, ValueError):
         return 0

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import StoreError
-from bench.storage import Place, place, write_atomically
+from bench.storage import Place, place, require_file, write_atomically
 
 FORECAST_VERSION = 1
 """Version of the file's form. 1: first."""
@@ -167,6 +167,7 @@ def read_forecast(study_dir: str | Place) -> Forecast | None:
     path = place(study_dir) / _FILE
     if not path.exists():
         return None
+    require_file(path)
     cure = "delete it, or have it made anew with search.dry_run=true"
     try:
         read = json.loads(path.read_bytes())

@@ -28,7 +28,13 @@ def memory_left_mib() -> float | None:
     for folder in _groups("memory"):
         for limit, in_use in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
             with suppress(OSError, ValueError):  # a group above holds other groups' memory too
-                left.append((float((folder / limit).read_text()) - float((folder / in_use).read_text())) / _MIB)
+                left.append(
+                    (
+                        float((folder / limit).read_text(encoding="utf-8"))
+                        - float((folder / in_use).read_text(encoding="utf-8"))
+                    )
+                    / _MIB
+                )
     return min((mib for mib in left if mib < _NO_LIMIT_MIB), default=None)
 
 
@@ -43,10 +49,12 @@ def cpu_quota() -> float | None:
     quotas = []
     for folder in _groups("cpu"):
         with suppress(OSError, ValueError):  # version 2; "max" is no limit
-            share, period = (folder / "cpu.max").read_text().split()
+            share, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
             quotas.append(float(share) / float(period))
         with suppress(OSError, ValueError):  # version 1; -1 is no limit
-            share, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            share, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period")
+            )
             quotas.append(float(share) / float(period))
     return min((quota for quota in quotas if quota > 0), default=None)
 
@@ -60,7 +68,7 @@ def throttled_s() -> float | None:
     held_back = []
     for folder in _groups("cpu"):
         with suppress(OSError, ValueError):
-            told = dict(line.split() for line in (folder / "cpu.stat").read_text().splitlines())
+            told = dict(line.split() for line in (folder / "cpu.stat").read_text(encoding="utf-8").splitlines())
             held_back += [float(told[name]) * unit_s for name, unit_s in _THROTTLED.items() if name in told]
     return sum(held_back) if held_back else None
 
@@ -69,13 +77,13 @@ def _numbers(controller: str, name: str) -> Iterator[float]:
     """Read a file of the process's group and of those above it, where it is there and holds a number."""
     for folder in _groups(controller):
         with suppress(OSError, ValueError):
-            yield float((folder / name).read_text())
+            yield float((folder / name).read_text(encoding="utf-8"))
 
 
 def _groups(controller: str) -> Iterator[Path]:
     """Yield the folders of the process's group and of those above it."""
     with suppress(OSError):
-        for line in _SELF.read_text().splitlines():
+        for line in _SELF.read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers == "":
                 mount = _MOUNT

@@ -105,7 +105,7 @@ def _waiting_s() -> float | None:
         return None
     for task in _TASKS.iterdir():
         with suppress(OSError):  # a thread that has just ended
-            told = (task / "schedstat").read_text().split()
+            told = (task / "schedstat").read_text(encoding="utf-8").split()
             if len(told) != 3:
                 return None
             waited_ns += int(told[1])
@@ -132,7 +132,9 @@ def _thermal_events() -> int | None:
     counts = []
     for number in affinity():
         with suppress(OSError, ValueError):
-            counts.append(int((_CPUS / f"cpu{number}" / "thermal_throttle" / "core_throttle_count").read_text()))
+            counts.append(
+                int((_CPUS / f"cpu{number}" / "thermal_throttle" / "core_throttle_count").read_text(encoding="utf-8"))
+            )
     return sum(counts) if counts else None
 
 

@@ -49,7 +49,9 @@ def _torch_is_built_for_cuda() -> bool:
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return False
-    told = re.search(r"^cuda\b.*=\s*(.+)$", (Path(spec.origin).parent / "version.py").read_text(), re.MULTILINE)
+    told = re.search(
+        r"^cuda\b.*=\s*(.+)$", (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
     return told is not None and told[1].strip() != "None"
 
 

@@ -72,7 +72,7 @@ class EnergyMeter:
 def _is_package(folder: Path) -> bool:
     """Tell a package from a part of one, and from ``psys``, which some laptops count the whole board with."""
     try:
-        name = (folder / "name").read_text().strip()
+        name = (folder / "name").read_text(encoding="utf-8").strip()
     except OSError:
         name = ""
     return folder.name.count(":") == 1 and name != "psys"
@@ -89,9 +89,9 @@ class _Package:
     def read_j(self) -> float | None:
         """Joules since the first reading; null where the counter may not be read."""
         try:
-            now_uj = int((self.folder / "energy_uj").read_text())
+            now_uj = int((self.folder / "energy_uj").read_text(encoding="utf-8"))
             if self._last_uj is not None and now_uj < self._last_uj:
-                self._total_uj += int((self.folder / "max_energy_range_uj").read_text())
+                self._total_uj += int((self.folder / "max_energy_range_uj").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         self._total_uj += now_uj - (now_uj if self._last_uj is None else self._last_uj)

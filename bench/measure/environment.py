@@ -55,7 +55,7 @@ def describe() -> Environment:
 def governor() -> str | None:
     """What sets the processors' clock (``performance``, ``powersave``, ...); null where the kernel does not tell."""
     try:
-        return _GOVERNOR.read_text().strip()
+        return _GOVERNOR.read_text(encoding="utf-8").strip()
     except OSError:
         return None
 
@@ -71,7 +71,7 @@ def version(distribution: str) -> str | None:
 def _cpuinfo(*keys: str) -> str | None:
     """Read a field of the first processor; the first of several names that is there."""
     try:
-        lines = _CPUINFO.read_text().splitlines()
+        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     for line in lines:

@@ -28,7 +28,7 @@ def kinds() -> dict[str, float | None]:
     """
     told: dict[str, float] = {}
     with suppress(OSError):  # proc(5), since Linux 4.14; the first line is no field
-        for line in _ROLLUP.read_text().splitlines()[1:]:
+        for line in _ROLLUP.read_text(encoding="utf-8").splitlines()[1:]:
             name, size, _ = line.split()
             told[name.removesuffix(":")] = float(size) / 1024
     files_mib, shared_mib = _status_mib("RssFile"), _status_mib("RssShmem")  # the latter are files too: those of tmpfs
@@ -71,7 +71,7 @@ def reset_peak() -> bool:
         Whether it does; a container may forbid it, and other systems have no such thing.
     """
     try:
-        _CLEAR_REFS.write_text("5")
+        _CLEAR_REFS.write_text("5", encoding="utf-8")
     except OSError:
         return False
     return True
@@ -107,12 +107,12 @@ def oom_kills() -> int | None:
     """
     if not _VMSTAT.exists():
         return None
-    found = re.search(r"^oom_kill (\d+)$", _VMSTAT.read_text(), re.MULTILINE)
+    found = re.search(r"^oom_kill (\d+)$", _VMSTAT.read_text(encoding="utf-8"), re.MULTILINE)
     return int(found[1]) if found else None
 
 
 def _status_mib(field: str) -> float | None:
     if not _STATUS.exists():
         return None
-    found = re.search(rf"^{field}:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
+    found = re.search(rf"^{field}:\s+(\d+) kB$", _STATUS.read_text(encoding="utf-8"), re.MULTILINE)
     return int(found[1]) / 1024 if found else None

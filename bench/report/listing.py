@@ -22,10 +22,11 @@ def listing(root: Place) -> Passage | None:
     rows: list[tuple[str, ...]] = []
     broken = []
     for folder in list_studies(root):
-        size = f"{size_of(folder) / 2**20:.1f}"
+        size = _DASH
         try:
+            size = f"{size_of(folder) / 2**20:.1f}"
             rows.append(_row(folder, size))
-        except BenchError as error:
+        except (BenchError, OSError) as error:  # whatever is wrong with a study, the others are listed
             rows.append((folder.name, "cannot be read", *(_DASH,) * 4, size, _DASH))
             broken.append(f"{folder.name}: {error}")
     return Passage(heads=_HEADS, rows=tuple(rows), lines=tuple(broken), words=4) if rows else None

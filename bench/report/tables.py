@@ -20,7 +20,6 @@ from bench.readings import PHASES as INFERENCE_PHASES
 from bench.records import Status
 from bench.report.engine_versions import EARLIER_ENGINE, with_earlier_engines
 from bench.report.labels import NATIVE, name_of, plain, setting_label, value_of
-from bench.report.sound import require_sound
 from bench.report.timings import without_shared
 from bench.schema import SETTINGS
 from bench.search.objectives import Constraint
@@ -150,12 +149,8 @@ def blocks(runs: pd.DataFrame, constraints: Sequence[Constraint] = ()) -> list[B
     Args:
         runs: Rows of the runs table.
         constraints: What a setting has to keep to be recommended.
-
-    Raises:
-        StoreError: A run holds what no run writes (see :mod:`bench.report.sound`).
     """
     runs = with_earlier_engines(without_shared(searched(runs)))
-    require_sound(runs)
     varied = varied_settings(runs)
     factors = tuple(factor for factor in BLOCK_FACTORS if factor != THREADS or "threads" not in varied)
     rows: dict[tuple[object, ...], list[int]] = {}

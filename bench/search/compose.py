@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from pathlib import Path
 import hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
@@ -37,6 +40,7 @@ _PACKAGE = Path(__file__).parents[1]
 # Beside the package in a checkout, inside it in a wheel.
 _CONF_DIR = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
 _NO_TEXT = re.compile("[\ud800-\udfff]")  # how Python writes bytes that are none; results could not hold them
+_ONE_COMPOSES = threading.Lock()
 _OVERRIDE = re.compile(r"[^-].*=|~")
 
 
@@ -78,6 +82,8 @@ def compose(arguments: Sequence[str]) -> Composed | None:
         ConfigError: An argument is wrong; the message is one line and names the cure.
     """
     for text in arguments:
+        if not isinstance(text, str):
+            raise ConfigError(f"{text!r} is no text; give each argument as a string, such as 'study=mine'")
         if _NO_TEXT.search(text):
             raise ConfigError(f"{text!r} is not UTF-8 text; give a name that is")
     received: list[DictConfig | Composed] = []
@@ -175,20 +181,27 @@ def _register_schema() -> None:
 
 @contextmanager
 def _command_line(arguments: Sequence[str]) -> Iterator[None]:
-    """Let Hydra read these arguments, and raise what goes wrong instead of printing it and exiting."""
-    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    """Let Hydra read these arguments, and raise what goes wrong instead of printing it and exiting.
+
+    Hydra is one a process: other threads wait, and a caller within Hydra of its own finds that as it was.
+    """
     # Hydra's parser accepts overrides before or after its flags, but not on both sides of one.
     overrides = [text for text in arguments if _OVERRIDE.match(text)]
-    sys.argv = ["asr-sweep run", *(text for text in arguments if not _OVERRIDE.match(text)), *overrides]
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        sys.argv = argv
-        if full_error is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = full_error
+    with _ONE_COMPOSES:
+        argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+        outer, outer_config = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+        GlobalHydra.instance().clear()
+        sys.argv = ["asr-sweep run", *(text for text in arguments if not _OVERRIDE.match(text)), *overrides]
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        try:
+            yield
+        finally:
+            sys.argv = argv
+            GlobalHydra.instance().hydra, HydraConfig.instance().cfg = outer, outer_config
+            if full_error is None:
+                del os.environ["HYDRA_FULL_ERROR"]
+            else:
+                os.environ["HYDRA_FULL_ERROR"] = full_error
 
 
 def _in_one_line(error: BaseException) -> str:

@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import pickle
+import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing import connection
@@ -13,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from bench.config import Config, ExecutorConfig
-from bench.execute.child import Ending, PhaseBegan
-from bench.execute.local import _explain_death
+from bench.errors import ExecutorError
+from bench.execute.child import Ending, PhaseBegan, _write_output_to
+from bench.execute.local import _explain_death, _starting
 from bench.execute.watch import Watch, first_to_go
 from bench.measure import memory
 from bench.measure.energy import EnergyMeter
@@ -133,3 +136,57 @@ def test_a_run_starts_once_a_dying_process_server_is_gone(tmp_path: Path) -> Non
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == "started\n"
     assert (tmp_path / "died").exists()
+
+
+def test_what_a_run_prints_replaces_a_link_or_pipe_and_goes_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine", encoding="utf-8")
+    (tmp_path / "a.log").symlink_to("precious")
+    os.mkfifo(tmp_path / "b.log")
+    for name in ("a.log", "b.log"):
+        process = multiprocessing.get_context("fork").Process(target=_prints, args=(tmp_path / name,))
+        process.start()
+        process.join(20)
+        process.kill()
+        assert (tmp_path / name).read_text(encoding="utf-8") == "printed"
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "mine"
+
+
+def _prints(log: Path) -> None:
+    _write_output_to(log)
+    os.write(1, b"printed")
+
+
+def test_starts_in_two_threads_leave_the_main_module_as_it_was() -> None:
+    main, entered, first_left = sys.modules["__main__"], threading.Event(), threading.Event()
+
+    def second() -> None:
+        with _starting():
+            entered.set()
+            first_left.wait()
+
+    thread = threading.Thread(target=second)
+    with _starting():
+        thread.start()
+        entered.wait(0.2)  # it does not, before this one has left
+    first_left.set()
+    thread.join()
+    assert sys.modules["__main__"] is main
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (ChildProcessError(10, "No child processes"), "multiprocessing.get_context('spawn')"),
+        (OSError("AF_UNIX path too long"), "set TMPDIR to a shorter one"),
+    ],
+)
+def test_a_process_that_cannot_start_others_is_told_why(error: OSError, cure: str) -> None:
+    """As CPython raises it in a forked child of one with a process server, and where TMPDIR is long."""
+    with pytest.raises(ExecutorError, match=re.escape(cure)), _starting():
+        raise error
+
+
+def test_a_daemonic_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(multiprocessing.current_process())["_config"], "daemon", True)
+    with pytest.raises(ExecutorError, match="daemon=False"), _starting():
+        pass

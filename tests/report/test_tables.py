@@ -1,10 +1,6 @@
 import dataclasses
-import math
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from bench.config import (
@@ -17,11 +13,9 @@ from bench.config import (
     ScoreConfig,
     Strategy,
 )
-from bench.errors import StoreError
 from bench.records import Status
-from bench.report.tables import Block, blocks, differences
-from bench.store import load_runs
-from tests.report.builder import MACHINE, config, run, study, utterance_result
+from bench.report.tables import Block, differences
+from tests.report.builder import MACHINE, config, run, utterance_result
 
 Split = Callable[..., list[Block]]
 
@@ -162,23 +156,3 @@ def test_failed_trials_come_last_with_their_reasons(blocks_of: Split) -> None:
 def test_a_wer_over_no_words_is_null(blocks_of: Split) -> None:
     (block,) = blocks_of(run("a", utterances=[utterance_result(1, words=0)]))
     assert block.table["wer"].isna().all()
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "fault"),
-    [
-        ("trial_id", None, "trial_id is null"),
-        ("score.normalizer", "<x>", "score.normalizer is no normaliser"),
-        ("rtfx", math.inf, "rtfx is infinite"),
-        ("peak_rss_mib", -math.inf, "peak_rss_mib is infinite"),
-        ("decode.chunk_length_s", math.inf, "decode.chunk_length_s is infinite"),
-        ("inference_s", np.array([1.0, math.inf]), "inference_s is infinite"),
-    ],
-)
-def test_what_no_run_writes_is_refused_by_name(column: str, value: Any, fault: str, tmp_path: Path) -> None:
-    runs = load_runs(study(tmp_path / "s", [run("aaaa"), run("bbbb", config(20))]))
-    assert blocks(runs)
-    at = runs.index[runs["trial_id"] == "bbbb"][0]
-    runs.at[at, column] = value
-    with pytest.raises(StoreError, match=f"^run bbbb-0: {fault}, which no run writes; move its files out of"):
-        blocks(runs)

@@ -1,13 +1,17 @@
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 
 from bench.config import Attention, DataSource, DType, Engine
-from bench.errors import ConfigError, ImpossiblePoint
+from bench.errors import BenchError, ConfigError, ImpossiblePoint
 from bench.search.compose import Composed, compose
 
 
@@ -217,3 +221,33 @@ def test_the_process_is_left_as_it_was_found(
     assert sys.argv == ["something", "else"]
     assert Path.cwd() == tmp_path
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_compose_one_after_the_other() -> None:
+    found: dict[int, int | str] = {}
+
+    def compose_one(seed: int) -> None:
+        try:
+            found[seed] = composed(f"seed={seed}").grid.points[0].seed
+        except (BenchError, SystemExit) as error:
+            found[seed] = str(error)
+
+    threads = [threading.Thread(target=compose_one, args=(seed,)) for seed in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {seed: seed for seed in range(1, 5)}
+
+
+def test_a_caller_within_hydra_of_its_own_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("a: 1", encoding="utf-8")
+    with initialize_config_dir(str(tmp_path), version_base=None):
+        assert composed("-m", "seed=7,8").grid.points[0].seed in (7, 8)
+        assert hydra_compose("own") == {"a": 1}
+
+
+@pytest.mark.parametrize("argument", [5, None, ["-m"], b"seed=1"])
+def test_what_is_no_text_is_refused(argument: Any) -> None:
+    with pytest.raises(ConfigError, match=r"is no text; give each argument as a string, such as 'study=mine'$"):
+        compose([argument])
