@@ -109,7 +109,7 @@ def stepwise(monkeypatch: pytest.MonkeyPatch) -> None:
             pause()
             one.unlink(missing_ok=True)
 
-    for module, name in [(layout, "read_files"), (compaction, "read_files"), (compaction, "read_file")]:
+    for module, name in [(layout, "read_files"), (layout, "read_file"), (compaction, "read_file")]:
         turned(module, name)
     turned(compaction, "write_atomically")
     monkeypatch.setattr(layout, "sizes", listed)

@@ -110,6 +110,7 @@ def test_every_interleaving_shows_each_row_once(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @given(before=st.integers(2, 8), turns=st.lists(st.integers(0, 4), max_size=300), killed_at=KILLED)
 @settings(max_examples=3_000, deadline=None, suppress_health_check=QUIET)
 def test_many_interleavings_show_each_row_once(
