@@ -52,6 +52,7 @@ bench: $(STAMP) ## Measure the harness, check what it measures, and compare its 
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.resume
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.bound
 	$(BIN)/python -m benchmarks.statistics
 
 clean: ## Remove .venv and what tools left behind; results and reports stay

@@ -76,6 +76,19 @@ def contestants() -> list[Contestant]:
     ]
 
 
+def our_config(dtype: DType, batch: int = 16, vad: bool = False) -> Config:
+    """Make the configuration that ours runs with: the pipeline's windows, or those of silences."""
+    # The pipeline's merge, for the same text; silences leave nothing to merge.
+    decode = DecodeConfig(
+        strategy=Strategy.vad if vad else Strategy.chunked,
+        chunk_length_s=_CHUNK_S,
+        stride_length_s=0.0 if vad else _STRIDE_S,
+        merge=Merge.aligned if vad else Merge.pipeline,
+        batch_size=batch,
+    )
+    return Config(model=ModelConfig(name=_MODEL, dtype=dtype), decode=decode)
+
+
 def main() -> None:
     """Measure all, or serve as the process of one."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -118,20 +131,12 @@ def _ours(one: Contestant) -> Callable[[Samples], tuple[str, dict[str, float]]]:
     from bench.measure.clock import PhaseClock
     from bench.readings import PHASES
 
-    # The pipeline's merge, for the same text; silences leave nothing to merge.
-    decode = DecodeConfig(
-        strategy=Strategy.vad if one.vad else Strategy.chunked,
-        chunk_length_s=_CHUNK_S,
-        stride_length_s=0.0 if one.vad else _STRIDE_S,
-        merge=Merge.aligned if one.vad else Merge.pipeline,
-        batch_size=one.batch,
-    )
-    config = Config(model=ModelConfig(name=_MODEL, dtype=DType(one.dtype)), decode=decode)
-    engine = load_engine(config, str(ensure_weights(_MODEL)))
+    config = our_config(DType(one.dtype), one.batch, one.vad)
+    engine = load_engine(config, str(ensure_weights(config.model.name)))
 
     def run(samples: Samples) -> tuple[str, dict[str, float]]:
         clock = PhaseClock()
-        (transcript,) = transcribe(engine, [samples], decode, one.batch, clock)
+        (transcript,) = transcribe(engine, [samples], config.decode, one.batch, clock)
         return transcript.text, {name: clock.seconds(name.removesuffix("_s")) for name in PHASES}
 
     return run

@@ -23,6 +23,12 @@ def log_mel(extractor: Any, batch: Sequence[Samples]) -> tuple[NDArray[np.float3
     Returns:
         The spectrograms, ``(windows, bins, rows)``, and how many rows of each hold audio.
     """
+    at_once = max(1, extractor.n_samples // max(map(len, batch)))  # more would no longer fit the caches
+    made = [_log_mel(extractor, batch[first : first + at_once]) for first in range(0, len(batch), at_once)]
+    return np.concatenate([features for features, _ in made]), tuple(rows for _, each in made for rows in each)
+
+
+def _log_mel(extractor: Any, batch: Sequence[Samples]) -> tuple[NDArray[np.float32], list[int]]:
     hop = extractor.hop_length
     # A row reads half a transform on each side of its centre, and the end is mirrored: a transform of zeros keeps the
     # speech out of the last row, and the mirror in the zeros.
@@ -37,4 +43,4 @@ def log_mel(extractor: Any, batch: Sequence[Samples]) -> tuple[NDArray[np.float3
     features = made["input_features"].astype(np.float32, copy=False)
     silent = extractor.nb_max_frames - features.shape[-1]
     filled = np.pad(features, ((0, 0), (0, 0), (0, silent)), mode="edge")
-    return filled, tuple(made["attention_mask"].sum(-1).tolist())
+    return filled, made["attention_mask"].sum(-1).tolist()

@@ -85,7 +85,12 @@ class WhisperEngine:
             )
         self._encode = self._encoder(compiled=config.model.compile)
         batch_size = config.decode.batch_size
-        self._decoder = Decoder(self._model, 1 if batch_size == AUTO else int(batch_size), take=self._uses_own_loop)
+        self._decoder = Decoder(
+            self._model,
+            1 if batch_size == AUTO else int(batch_size),
+            take=self._uses_own_loop,
+            keep=self._lays_out_encoder,  # other encoders need the room themselves
+        )
         self._following_heads = heads_that_follow(
             getattr(self._generation, "alignment_heads", None),
             self._model.config.decoder_layers,

@@ -43,9 +43,13 @@ class Memory:
         self.active -= 1
         last = self.active
         if slot != last:
-            for pair in (*self.cross, *self.own):
-                for buffer in pair:
-                    buffer[[slot, last]] = buffer[[last, slot]]
+            # The audio of both is wanted later, for the times of words; of the tokens, only those still being decoded.
+            for buffer in (each for pair in self.cross for each in pair):
+                ended = buffer[slot].clone()
+                buffer[slot] = buffer[last]
+                buffer[last] = ended
+            for buffer in (each for pair in self.own for each in pair):
+                buffer[slot, :, : self.length] = buffer[last, :, : self.length]
             self.windows[slot], self.windows[last] = self.windows[last], self.windows[slot]
 
     def forget_tokens(self) -> None:
@@ -81,14 +85,17 @@ class Decoder:
         model: A ``WhisperForConditionalGeneration`` in evaluation mode, on its device.
         batch_size: Windows it is going to decode at once.
         take: Take the weights over, so that they are not held twice; the model's own decoder is then of no more use.
+        keep: Keep the buffers from batch to batch: on a CPU, being given new pages for them takes a tenth of a batch's
+            time. A memory is then of no more use once the next is asked for.
     """
 
-    def __init__(self, model: Any, batch_size: int, take: bool = False) -> None:
+    def __init__(self, model: Any, batch_size: int, take: bool = False, keep: bool = False) -> None:
         self._decoder = model.get_decoder()
         first = self._decoder.layers[0].self_attn
         self._heads, self._head_size, self._scaling = first.num_heads, first.head_dim, first.scaling
         self._layers = [_laid_out(layer, batch_size, take) for layer in self._decoder.layers]
         self._head = packed(model.proj_out, batch_size)
+        self._keep, self._kept = keep, list[Tensor]()
 
     def remember(self, encoded: Tensor, most_tokens: int) -> Memory:
         """Prepare to decode.
@@ -97,16 +104,35 @@ class Decoder:
             encoded: The encoder's output, shape ``(batch, frames, width)``.
             most_tokens: Longest sequence that will be decoded, prefix included.
         """
-        batch = encoded.shape[0]
-        empty = (batch, self._heads, most_tokens, self._head_size)
-        cross = [
-            (self._by_head(layer.cross.key(encoded)), self._by_head(layer.cross.value(encoded)))
-            for layer in self._layers
-        ]
+        batch, frames = encoded.shape[:2]
         # In half precision oneDNN would build, and keep, a kernel for every number of tokens: hundreds of MiB.
-        dtype = torch.float32 if encoded.device.type == "cpu" else encoded.dtype
-        own = [(encoded.new_empty(empty, dtype=dtype), encoded.new_empty(empty, dtype=dtype)) for _ in self._layers]
-        return Memory(cross, own, list(range(batch)), active=batch)
+        own_dtype = torch.float32 if encoded.device.type == "cpu" else encoded.dtype
+        pairs = 2 * len(self._layers)
+        shapes = [(frames, encoded.dtype)] * pairs + [(most_tokens, own_dtype)] * pairs
+        buffers = self._buffers(batch, shapes, encoded.device)
+        keys_and_values = [part for layer in self._layers for part in (layer.cross.key, layer.cross.value)]
+        at_once = 1 if encoded.device.type == "cpu" else batch  # so that what is copied is still in a cache
+        for first in range(0, batch, at_once):
+            windows = slice(first, first + at_once)
+            for buffer, part in zip(buffers, keys_and_values, strict=False):
+                buffer[windows] = self._by_head(part(encoded[windows]))
+        paired = list(zip(buffers[::2], buffers[1::2], strict=True))
+        return Memory(paired[: len(self._layers)], paired[len(self._layers) :], list(range(batch)), active=batch)
+
+    def _buffers(self, batch: int, shapes: Sequence[tuple[int, torch.dtype]], device: torch.device) -> list[Tensor]:
+        """Find room for keys or values, each of shape ``(batch, heads, n, head size)``."""
+        kept = self._kept
+        if not kept or kept[0].shape[0] < batch or [(each.shape[2], each.dtype) for each in kept] != list(shapes):
+            del kept
+            self._kept = []
+            made = [
+                torch.empty(batch, self._heads, length, self._head_size, dtype=dtype, device=device)
+                for length, dtype in shapes
+            ]
+            if not self._keep:
+                return made
+            kept = self._kept = made
+        return [each[:batch] for each in kept]
 
     def logits(self, tokens: Tensor, memory: Memory) -> Tensor:
         """Take in the next tokens of each active window and predict the one after.
@@ -168,8 +194,10 @@ class Decoder:
         """Run one layer; returns its output and its queries of the audio."""
         layer, cross = self._layers[number], memory.cross[number]
         normed = layer.module.self_attn_layer_norm(hidden)
-        new = self._by_head(layer.own.key(normed)), self._by_head(layer.own.value(normed))
-        attended = _attend(self._query(layer.own, normed), *remembered(number, *new), causal=hidden.shape[1] > 1)
+        keys, values = (self._by_head(part(normed)).contiguous() for part in (layer.own.key, layer.own.value))
+        attended = _attend(
+            self._query(layer.own, normed), *remembered(number, keys, values), causal=hidden.shape[1] > 1
+        )
         hidden = hidden + _merged(layer.own, attended)
         query = self._query(layer.cross, layer.module.encoder_attn_layer_norm(hidden))
         hidden = hidden + _merged(layer.cross, _attend(query, cross[0][slots], cross[1][slots]))
@@ -178,11 +206,11 @@ class Decoder:
 
     def _query(self, attention: _Attention, normed: Tensor) -> Tensor:
         # Scaled before the product, as Whisper was trained: in half precision the order tells.
-        return self._by_head(attention.query(normed) * self._scaling)
+        return self._by_head(attention.query(normed) * self._scaling).contiguous()
 
     def _by_head(self, states: Tensor) -> Tensor:
         """Shape ``(batch, n, width)`` to ``(batch, heads, n, head size)``."""
-        return states.view(*states.shape[:2], self._heads, self._head_size).transpose(1, 2).contiguous()
+        return states.view(*states.shape[:2], self._heads, self._head_size).transpose(1, 2)
 
 
 def greedy(
@@ -210,7 +238,7 @@ def greedy(
         scores = decoder.logits(upcoming, memory)
         for process in processors:
             scores = process(sequences[: memory.active, :length], scores)
-        chosen = scores.argmax(-1)
+        chosen = scores.max(-1).indices  # the first of the greatest, as argmax gives it, in a third of the time
         sequences[: memory.active, length] = chosen
         # From the last to the first, so that the window that changes places with one that ends is one that goes on.
         for slot in [] if end is None else reversed((chosen == end).nonzero().flatten().tolist()):
@@ -245,5 +273,6 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, causal: bool = False) -
     if query.dtype != keys.dtype:
         return _attend(query.to(keys.dtype), keys, values, causal).to(query.dtype)
     if query.device.type == "cpu" and query.dtype != torch.float32 and query.shape[2] == 1:
-        return torch.softmax(query @ keys.transpose(2, 3), -1) @ values
+        scores = (keys @ query.transpose(2, 3)).transpose(2, 3)  # this way round the keys are read in their order
+        return torch.softmax(scores, -1) @ values
     return functional.scaled_dot_product_attention(query, keys, values, is_causal=causal, scale=1.0)

@@ -3,7 +3,8 @@
 The arithmetic is that of transformers' modules, with their weights. What differs: one window at a time, since several
 no longer fit the caches; weights laid out once and the activation applied within the product
 (:mod:`bench.inference.packed`); no copies between layers; and in half precision, attention as plain matrix products
-over blocks of queries, as transformers' ``eager`` computes it, in two thirds of the time of torch's fused kernel.
+over blocks of queries, as transformers' ``eager`` computes it, in two thirds of the time of torch's fused kernel. Where
+the processor has tiles (AMX), that kernel uses them in bfloat16, and takes half the time of the plain products.
 """
 
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Encoder:
     def _encode(self, features: Tensor) -> Tensor:
         convolved = functional.gelu(self._encoder.conv1(features))
         convolved = functional.gelu(self._encoder.conv2(convolved))
-        hidden = convolved.transpose(1, 2) + self._encoder.embed_positions.weight
+        hidden = convolved.transpose(1, 2).contiguous() + self._encoder.embed_positions.weight
         for layer in self._layers:
             hidden = hidden + layer.out(self._attend(layer.query_key_value(layer.module.self_attn_layer_norm(hidden))))
             hidden = hidden + layer.narrow(layer.widen(layer.module.final_layer_norm(hidden)))
@@ -69,7 +70,7 @@ class Encoder:
         frames = states.shape[1]
         query, key, value = states.view(frames, 3, self._heads, self._head_size).permute(1, 2, 0, 3)
         query = query * self._scaling
-        if states.dtype == torch.float32:
+        if states.dtype == torch.float32 or (states.dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()):
             attended = functional.scaled_dot_product_attention(query[None], key[None], value[None], scale=1.0)
             return attended.transpose(1, 2).flatten(2)
         result = states.new_empty(frames, self._heads, self._head_size)
