@@ -24,7 +24,8 @@ def packed(layer: torch.nn.Linear | Int8Linear, rows: int, gelu: bool = False, t
     Args:
         layer: The layer; later changes of its weights are not seen. One of whole numbers is used as it is.
         rows: Rows it is laid out for; it takes any number.
-        gelu: Apply the Gaussian error linear unit to the result, before it is rounded to the weights' type.
+        gelu: Apply the Gaussian error linear unit to the result; within the product in float32, else to the rounded
+            result, as a model does.
         take: Take the weights from the layer once they are laid out anew, so that they are not held twice; the layer
             itself is then of no more use.
     """
@@ -33,18 +34,23 @@ def packed(layer: torch.nn.Linear | Int8Linear, rows: int, gelu: bool = False, t
     weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
     if weight.device.type != "cpu" or not _can_pack(weight.dtype):
         plain: Linear = lambda states: functional.linear(states, weight, bias)  # noqa: E731
-        return (lambda states: functional.gelu(plain(states))) if gelu else plain
+        return _then_gelu(plain) if gelu else plain
+    fused = gelu and weight.dtype == torch.float32
     laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
     if take:
         give_up(layer)
 
-    activation: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
+    activation: tuple[str, list[float], str] = ("gelu", [], "none") if fused else ("none", [], "")
 
     def run(states: Tensor) -> Tensor:
         result: Tensor = torch.ops.mkldnn._linear_pointwise(states, laid_out, bias, *activation)
         return result
 
-    return run
+    return _then_gelu(run) if gelu and not fused else run
+
+
+def _then_gelu(linear: Linear) -> Linear:
+    return lambda states: functional.gelu(linear(states))
 
 
 def give_up(layer: torch.nn.Linear) -> None:

@@ -2,11 +2,11 @@
 
 The arithmetic is that of transformers' modules, with their weights and in their order; what differs is around it. Keys
 and values lie in buffers of their final size; windows that have ended leave the batch; weights are laid out once for
-the few rows of a step (:mod:`bench.inference.packed`); and on a CPU the attention of one query in half precision is two
-plain matrix products, since torch's fused kernel takes some five times as long for that shape.
+the few rows of a step (:mod:`bench.inference.packed`); and where torch's fused kernel is slow
+(:mod:`bench.inference.attention`), the attention of one query is two plain matrix products.
 
-In float32 the tests hold the tokens equal to those of ``generate``. In bfloat16 a few differ, as they do between two
-batch sizes of ``generate`` itself: there the two best tokens often lie within one rounding of each other.
+In float32 the tests hold the tokens equal to those of ``generate``. In bfloat16 a few may differ where the order of a
+sum does, above all with plain products: there the two best tokens often lie within one rounding of each other.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bench.inference.attention import suits_fused
 from bench.inference.packed import Linear, packed
 
 
@@ -105,8 +106,9 @@ class Decoder:
             most_tokens: Longest sequence that will be decoded, prefix included.
         """
         batch, frames = encoded.shape[:2]
-        # In half precision oneDNN would build, and keep, a kernel for every number of tokens: hundreds of MiB.
-        own_dtype = torch.float32 if encoded.device.type == "cpu" else encoded.dtype
+        # For plain products in half precision oneDNN would build, and keep, a kernel for every number of tokens:
+        # hundreds of MiB.
+        own_dtype = encoded.dtype if suits_fused(encoded.dtype, encoded.device) else torch.float32
         pairs = 2 * len(self._layers)
         shapes = [(frames, encoded.dtype)] * pairs + [(most_tokens, own_dtype)] * pairs
         buffers = self._buffers(batch, shapes, encoded.device)
@@ -272,7 +274,6 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, causal: bool = False) -
     """Attention without scaling, in the type of the keys; all of shape ``(batch, heads, n, head size)``."""
     if query.dtype != keys.dtype:
         return _attend(query.to(keys.dtype), keys, values, causal).to(query.dtype)
-    if query.device.type == "cpu" and query.dtype != torch.float32 and query.shape[2] == 1:
-        scores = (keys @ query.transpose(2, 3)).transpose(2, 3)  # this way round the keys are read in their order
-        return torch.softmax(scores, -1) @ values
+    if query.shape[2] == 1 and not suits_fused(query.dtype, query.device):
+        return torch.softmax(query @ keys.transpose(2, 3), -1) @ values
     return functional.scaled_dot_product_attention(query, keys, values, is_causal=causal, scale=1.0)

@@ -2,9 +2,9 @@
 
 The arithmetic is that of transformers' modules, with their weights. What differs: one window at a time, since several
 no longer fit the caches; weights laid out once and the activation applied within the product
-(:mod:`bench.inference.packed`); no copies between layers; and in half precision, attention as plain matrix products
-over blocks of queries, as transformers' ``eager`` computes it, in two thirds of the time of torch's fused kernel. Where
-the processor has tiles (AMX), that kernel uses them in bfloat16, and takes half the time of the plain products.
+(:mod:`bench.inference.packed`); no copies between layers; and where torch's fused kernel is slow
+(:mod:`bench.inference.attention`), attention as plain matrix products over blocks of queries, as transformers'
+``eager`` computes it.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bench.inference.attention import suits_fused
 from bench.inference.packed import Linear, give_up, packed
 
 _QUERY_BLOCK = 500  # scores of so many queries over 1500 frames are 1.5 MB in half precision
@@ -70,7 +71,7 @@ class Encoder:
         frames = states.shape[1]
         query, key, value = states.view(frames, 3, self._heads, self._head_size).permute(1, 2, 0, 3)
         query = query * self._scaling
-        if states.dtype == torch.float32 or (states.dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()):
+        if suits_fused(states.dtype, states.device):
             attended = functional.scaled_dot_product_attention(query[None], key[None], value[None], scale=1.0)
             return attended.transpose(1, 2).flatten(2)
         result = states.new_empty(frames, self._heads, self._head_size)

@@ -81,3 +81,16 @@ def test_without_onednn_it_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
     states = torch.randn(4, 48)
     with torch.inference_mode():
         assert torch.equal(packed(layer, 4)(states), layer(states))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_gelu_of_what_the_layer_gives(dtype: torch.dtype) -> None:
+    """In half precision it reads the rounded result, as the activation of a model does."""
+    layer = _layer(384, 1536, True, dtype)
+    states = torch.randn(50, 384).to(dtype)
+    with torch.inference_mode():
+        ours, theirs = packed(layer, 50, gelu=True)(states), functional.gelu(layer(states))
+    if dtype == torch.float32:
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    else:
+        assert (ours == theirs).float().mean() >= 0.99
