@@ -133,6 +133,9 @@ def _transcribed(job: Job, mark: Mark) -> TrialOutcome:
     single_stream_s = time.perf_counter() - started
 
     mark("score")
+    rate_hz, footprint, batch_size = engine.rate_hz, engine.footprint, work.batch_size
+    del engine, work  # so that scoring takes no memory beyond what inference took
+    memory.give_back_freed()
     return TrialOutcome(
         load_s=loading.load_s,
         audio_decode_s=audio_decode_s,
@@ -140,8 +143,8 @@ def _transcribed(job: Job, mark: Mark) -> TrialOutcome:
         passes=timed.passes,
         cpu_s=timed.cpu_s,
         memory=use,
-        utterances=_score(job.utterances, loaded.recordings, timed.transcripts, latency_s, engine.rate_hz, config),
-        batch_size=work.batch_size,
+        utterances=_score(job.utterances, loaded.recordings, timed.transcripts, latency_s, rate_hz, config),
+        batch_size=batch_size,
         batch_size_searched=config.decode.parity is Parity.locked and isinstance(config.decode.batch_size, str),
         audio_files_decoded=loaded.decoded,
         files_s=loading.files_s,
@@ -149,7 +152,7 @@ def _transcribed(job: Job, mark: Mark) -> TrialOutcome:
         laps=timed.laps,
         counters=timed.counters,
         standing=None if referee is None else referee.standing,
-        footprint=engine.footprint,
+        footprint=footprint,
         runtime=replace(device.runtime(), engine_version=engine_version(config.engine)),
     )
 
